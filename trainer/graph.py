@@ -1,0 +1,179 @@
+"""Writes the deployed graphs: uint8 NHWC in, uint8 NHWC out, no size inside.
+
+The quantised graph has one encoding for every activation, scale 1/255 and zero-point 0: a pixel
+is already a quantised number, and saturation to 0..255 is the network's clip. So there is no Clip,
+and no normalisation. Weights are int8, symmetric, one scale per output channel; biases are int32
+at scale (1/255) * weight scale. ONNX has no layout for NHWC convolutions, hence a Transpose at each
+end; the runtimes fold both (measured on the Hexagon back end: none is left).
+
+Depth-to-space is emitted as DCR with the last layer's channels permuted to suit, since that is
+the form every runtime implements without a transpose of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+LEVELS = 255
+INPUT, OUTPUT = "low_resolution", "upscaled"
+ACTIVATION_SCALE, ACTIVATION_ZERO = "activation_scale", "activation_zero_point"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convolution:
+    """One layer in float: `weight` (out, in, k, k) and `bias` (out,) float32.
+
+    `weight_scale` (out,) float32 is the step of the int8 weights, None in the float graph.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    weight_scale: NDArray[np.float32] | None = None
+
+
+def dcr_order(channels: int, upsampling: int) -> NDArray[np.intp]:
+    """Source index for each output channel, from CRD (c, y, x) to DCR (y, x, c) order."""
+    crd = np.arange(channels * upsampling**2).reshape(channels, upsampling, upsampling)
+    return crd.transpose(1, 2, 0).reshape(-1)
+
+
+class _Graph:
+    """Collects nodes and initialisers, and names tensors."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, values: NDArray[np.generic]) -> str:
+        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+        name = f"{output}/{kind}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
+        return output
+
+    def model(self, channels: int) -> onnx.ModelProto:
+        frame = ["batch", "height", "width", channels]
+        upscaled = ["batch", "upscaled_height", "upscaled_width", channels]
+        graph = helper.make_graph(
+            self.nodes,
+            "quicksrnet",
+            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, frame)],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, upscaled)],
+            self.initialisers,
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8
+        )
+        model.producer_name = "upscaler"
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def quantised_graph(layers: list[Convolution], scale: Fraction) -> onnx.ModelProto:
+    """Write the W8A8 graph of a QuickSRNet; every layer needs its `weight_scale`."""
+    graph = _Graph()
+    graph.constant(ACTIVATION_SCALE, np.array(1 / LEVELS, np.float32))
+    graph.constant(ACTIVATION_ZERO, np.array(0, np.uint8))
+    tensor = graph.add("Transpose", [INPUT], "frame_nchw", perm=[0, 3, 1, 2])
+    for index, layer in enumerate(_prepared(layers, scale)):
+        if index == len(layers) - 1 and scale.denominator > 1:
+            tensor = graph.add(
+                "SpaceToDepth", [tensor], "folded", blocksize=scale.denominator
+            )
+        tensor = _quantised_convolution(graph, tensor, layer, f"conv{index}")
+    # Bytes are rearranged, not numbers: no dequantisation around depth-to-space.
+    tensor = graph.add(
+        "DepthToSpace", [tensor], "unfolded", blocksize=scale.numerator, mode="DCR"
+    )
+    graph.add("Transpose", [tensor], OUTPUT, perm=[0, 2, 3, 1])
+    return graph.model(_channels(layers, scale))
+
+
+def float_graph(layers: list[Convolution], scale: Fraction) -> onnx.ModelProto:
+    """Write the float32 graph with the same uint8 NHWC input and output: the reference."""
+    graph = _Graph()
+    graph.constant("levels", np.array(LEVELS, np.float32))
+    graph.constant("zero", np.array(0, np.float32))
+    graph.constant("one", np.array(1, np.float32))
+    tensor = graph.add("Transpose", [INPUT], "frame_nchw", perm=[0, 3, 1, 2])
+    tensor = graph.add("Cast", [tensor], "frame_float", to=TensorProto.FLOAT)
+    tensor = graph.add("Div", [tensor, "levels"], "frame_unit")
+    for index, layer in enumerate(_prepared(layers, scale)):
+        if index == len(layers) - 1 and scale.denominator > 1:
+            tensor = graph.add(
+                "SpaceToDepth", [tensor], "folded", blocksize=scale.denominator
+            )
+        name = f"conv{index}"
+        weight = graph.constant(f"{name}.weight", layer.weight)
+        bias = graph.constant(f"{name}.bias", layer.bias)
+        tensor = graph.add("Conv", [tensor, weight, bias], name, **_padding(layer))
+        tensor = graph.add("Clip", [tensor, "zero", "one"], f"{name}.clipped")
+    tensor = graph.add(
+        "DepthToSpace", [tensor], "unfolded", blocksize=scale.numerator, mode="DCR"
+    )
+    tensor = graph.add("Mul", [tensor, "levels"], "levels_float")
+    tensor = graph.add("Round", [tensor], "levels_rounded")
+    tensor = graph.add("Cast", [tensor], "levels_uint8", to=TensorProto.UINT8)
+    graph.add("Transpose", [tensor], OUTPUT, perm=[0, 2, 3, 1])
+    return graph.model(_channels(layers, scale))
+
+
+def _quantised_convolution(
+    graph: _Graph, tensor: str, layer: Convolution, name: str
+) -> str:
+    if layer.weight_scale is None:
+        msg = f"{name} has no weight scale: quantise the network first"
+        raise ValueError(msg)
+    scales = layer.weight_scale.astype(np.float32)
+    # The simulation has rounded the weights (AdaRound) already; this recovers their integers.
+    levels = np.rint(layer.weight / scales[:, None, None, None]).clip(-127, 127)
+    bias_scales = (scales / np.float32(LEVELS)).astype(np.float32)
+    bias = np.rint(layer.bias.astype(np.float64) / bias_scales)
+    graph.constant(f"{name}.weight", levels.astype(np.int8))
+    graph.constant(f"{name}.weight_scale", scales)
+    graph.constant(f"{name}.weight_zero_point", np.zeros(len(scales), np.int8))
+    graph.constant(f"{name}.bias", bias.astype(np.int32))
+    graph.constant(f"{name}.bias_scale", bias_scales)
+    graph.constant(f"{name}.bias_zero_point", np.zeros(len(scales), np.int32))
+    encoding = [ACTIVATION_SCALE, ACTIVATION_ZERO]
+    values = graph.add("DequantizeLinear", [tensor, *encoding], f"{name}.in")
+    parts = [values]
+    for part in ("weight", "bias"):
+        inputs = [f"{name}.{part}", f"{name}.{part}_scale", f"{name}.{part}_zero_point"]
+        parts.append(graph.add("DequantizeLinear", inputs, f"{name}.{part}_real", axis=0))
+    summed = graph.add("Conv", parts, f"{name}.out", **_padding(layer))
+    return graph.add("QuantizeLinear", [summed, *encoding], f"{name}.levels")
+
+
+def _padding(layer: Convolution) -> dict[str, list[int]]:
+    kernel = layer.weight.shape[-1]
+    return {"kernel_shape": [kernel, kernel], "pads": [kernel // 2] * 4}
+
+
+def _channels(layers: list[Convolution], scale: Fraction) -> int:
+    return int(layers[-1].weight.shape[0] // scale.numerator**2)
+
+
+def _prepared(layers: list[Convolution], scale: Fraction) -> list[Convolution]:
+    """Reorder the last layer from PyTorch's channel order to that of DepthToSpace and SpaceToDepth.
+
+    Output: (c, y, x) to (y, x, c). Input at 1.5x: ONNX SpaceToDepth gives (y, x, c) where PyTorch
+    gives (c, y, x).
+    """
+    last = layers[-1]
+    out = dcr_order(_channels(layers, scale), scale.numerator)
+    weight = last.weight[out]
+    if scale.denominator > 1:
+        block = scale.denominator
+        weight = weight[:, dcr_order(weight.shape[1] // block**2, block)]
+    scales = None if last.weight_scale is None else last.weight_scale[out]
+    return [*layers[:-1], Convolution(weight=weight, bias=last.bias[out], weight_scale=scales)]

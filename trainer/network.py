@@ -1,0 +1,110 @@
+"""QuickSRNet: plain convolutions, ReLU1 and a depth-to-space (Berger et al., QuickSRNet, 2023).
+
+Every activation lies in 0..1, so an 8-bit encoding of scale 1/255 and zero-point 0 holds each of
+them, and saturation to 0..255 is the clip. Nothing here may break that: no normalisation layers,
+no long skip connection, a clip before depth-to-space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+SCALES = (Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
+RGB = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What makes one QuickSRNet: `width` f, `depth` m and the exact `scale`.
+
+    Small is f=32 m=2, Medium f=32 m=5, Large f=64 m=11 (paper, section 3).
+    """
+
+    width: int = 32
+    depth: int = 2
+    scale: Fraction = Fraction(2)
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            offered = ", ".join(str(scale) for scale in SCALES)
+            msg = f"QuickSRNet has no scale {self.scale}; choose one of {offered}"
+            raise ValueError(msg)
+        if self.width < RGB or self.depth < 0:
+            msg = f"QuickSRNet needs width >= 3 and depth >= 0, not f={self.width} m={self.depth}"
+            raise ValueError(msg)
+
+    @property
+    def upsampling(self) -> int:
+        """Block of the final depth-to-space: the numerator of the scale."""
+        return self.scale.numerator
+
+    @property
+    def size_multiple(self) -> int:
+        """Both input sides must be a multiple of this: the denominator of the scale."""
+        return self.scale.denominator
+
+
+class QuickSRNet(nn.Module):
+    """QuickSRNet of any width, depth and scale.
+
+    `cnn` holds (convolution 3x3, ReLU1) x (m + 1); `conv_last` maps to 3 S^2 channels. At 1.5x a
+    space-to-depth(2) stands before `conv_last`, which is then 1x1, and S is 3.
+    """
+
+    def __init__(self, architecture: Architecture, *, identity: bool = True) -> None:
+        super().__init__()
+        self.architecture = architecture
+        width, block = architecture.width, architecture.size_multiple
+        layers: list[nn.Module] = []
+        for index in range(architecture.depth + 1):
+            conv = nn.Conv2d(RGB if index == 0 else width, width, 3, padding=1)
+            layers += [conv, nn.Hardtanh(0.0, 1.0)]
+        self.cnn = nn.Sequential(*layers)
+        self.space_to_depth = nn.PixelUnshuffle(block) if block > 1 else nn.Identity()
+        kernel = 1 if block > 1 else 3
+        self.conv_last = nn.Conv2d(
+            width * block**2, RGB * architecture.upsampling**2, kernel, padding=kernel // 2
+        )
+        # The clip stands before depth-to-space, so that the last convolution saturates (ReLU1).
+        self.clip = nn.Hardtanh(0.0, 1.0)
+        self.depth_to_space = nn.PixelShuffle(architecture.upsampling)
+        if identity:
+            self.add_identity()
+
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """All convolutions in the order of execution."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+
+    @torch.no_grad()
+    def add_identity(self) -> None:
+        """Make the untrained network a nearest-neighbour upscaler (paper, section 3.2).
+
+        Adds 1 to the centre tap that carries colour c through: partial in the first layer, full in
+        the middle, repeated over the S^2 sub-pixels in the last.
+        """
+        for index, conv in enumerate(self.convolutions[:-1]):
+            channels = range(RGB if index == 0 else self.architecture.width)
+            for channel in channels:
+                conv.weight[channel, channel, 1, 1] += 1.0
+        block, upsampling = self.architecture.size_multiple, self.architecture.upsampling
+        centre = self.conv_last.kernel_size[0] // 2
+        for colour in range(RGB):
+            for row in range(upsampling):
+                for column in range(upsampling):
+                    out = colour * upsampling**2 + row * upsampling + column
+                    sub = (row * block // upsampling) * block + column * block // upsampling
+                    self.conv_last.weight[out, colour * block**2 + sub, centre, centre] += 1.0
+
+    def forward(self, low_resolution: Tensor) -> Tensor:
+        """Upscale (N, 3, H, W) RGB in 0..1 to (N, 3, scale H, scale W) in 0..1.
+
+        H and W must be multiples of `architecture.size_multiple`.
+        """
+        features = self.space_to_depth(self.cnn(low_resolution))
+        upscaled: Tensor = self.depth_to_space(self.clip(self.conv_last(features)))
+        return upscaled
