@@ -54,9 +54,7 @@ class ProtocolError(UpscalerError):
 
     default_code = ErrorCode.MALFORMED
 
-    def __init__(
-        self, message: str, *, code: ErrorCode | None = None, frame_id: int = 0
-    ) -> None:
+    def __init__(self, message: str, *, code: ErrorCode | None = None, frame_id: int = 0) -> None:
         super().__init__(message, code=code)
         self.frame_id = frame_id
 
@@ -82,9 +80,7 @@ class EngineError(UpscalerError):
 class ServiceError(UpscalerError):
     """The service answered with an error; `frame_id` is 0 where it concerns no frame."""
 
-    def __init__(
-        self, message: str, *, code: ErrorCode | None = None, frame_id: int = 0
-    ) -> None:
+    def __init__(self, message: str, *, code: ErrorCode | None = None, frame_id: int = 0) -> None:
         super().__init__(message, code=code)
         self.frame_id = frame_id
 

@@ -1,0 +1,305 @@
+"""Every message, byte by byte.
+
+A message is one fixed-size little-endian header as the first ZeroMQ part. Some carry a second
+part: FRAME and RESULT the pixels, when they travel inline, and ERROR its sentence in UTF-8. Every
+header starts with the same 16 bytes:
+
+    0  4  magic "UPSC"
+    4  1  major version: another one is refused
+    5  1  minor version: a newer one may append fields, which an older reader skips
+    6  1  kind of message
+    7  1  zero
+    8  4  size of the whole header in bytes
+    12 4  zero
+
+The `layout` of each message lists its remaining fields in order; `c/upscaler_protocol.h` beside
+this file is the same in C. Times are nanoseconds on the machine's monotonic clock, 0 if unknown.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from typing import ClassVar
+
+from protocol.errors import ErrorCode, ProtocolError
+from protocol.frames import PixelFormat, Size
+from protocol.wire import (
+    BOOL,
+    F32,
+    PIXEL_FORMAT,
+    SCALE,
+    SIZE,
+    U16,
+    U32,
+    U64,
+    Layout,
+    member,
+    padding,
+    text,
+)
+
+MAGIC = b"UPSC"
+MAJOR, MINOR = 1, 0
+INLINE_SLOT = 0xFFFF
+"""Slot number of a frame whose pixels are the message's second part."""
+
+Bytes = bytes | bytearray | memoryview
+
+_PREFIX = struct.Struct("<4sBBBBII")
+
+
+class Kind(IntEnum):
+    """Kind of a message. Numbers are never reused."""
+
+    HELLO = 1
+    WELCOME = 2
+    FRAME = 3
+    RESULT = 4
+    ERROR = 5
+    KEEPALIVE = 6
+    BYE = 7
+
+
+class Transport(IntEnum):
+    """Where pixels travel."""
+
+    INLINE = 1
+    SHARED_MEMORY = 2
+
+
+class Delivery(IntEnum):
+    """What happens when frames come faster than they are upscaled."""
+
+    LATEST = 1
+    EVERY = 2
+
+
+class Outcome(IntEnum):
+    """What became of a frame."""
+
+    UPSCALED = 1
+    DROPPED = 2
+    FALLBACK = 3
+
+
+_TRANSPORT = member(Transport, ErrorCode.UNSUPPORTED_TRANSPORT)
+_DELIVERY = member(Delivery, ErrorCode.BAD_OPTION)
+_OUTCOME = member(Outcome, ErrorCode.MALFORMED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Client to service: opens a session for frames of one size, format, scale and method.
+
+    `credits` is the number of frames that the client wants in flight. An empty `method` asks for
+    the service's default. `sharpness_stops` concerns FSR1: 0 is sharpest.
+    """
+
+    kind: ClassVar[Kind] = Kind.HELLO
+    layout: ClassVar[Layout] = Layout(
+        ("size", SIZE),
+        ("scale", SCALE),
+        ("pixel_format", PIXEL_FORMAT),
+        ("transport", _TRANSPORT),
+        ("delivery", _DELIVERY),
+        ("", padding(1)),
+        ("credits", U16),
+        ("", padding(2)),
+        ("sharpness_stops", F32),
+        ("method", text(32)),
+        ("client", text(32)),
+    )
+
+    size: Size
+    scale: Fraction
+    pixel_format: PixelFormat
+    method: str = ""
+    transport: Transport = Transport.INLINE
+    delivery: Delivery = Delivery.EVERY
+    credits: int = 2
+    sharpness_stops: float = 0.2
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """Service to client: the session is open; says what will run and how many frames may fly.
+
+    `slot_count`, `slot_bytes`, `result_slot_bytes` and `segment` describe shared memory and are
+    zero or empty when pixels travel inline.
+    """
+
+    kind: ClassVar[Kind] = Kind.WELCOME
+    layout: ClassVar[Layout] = Layout(
+        ("upscaled", SIZE),
+        ("credits", U16),
+        ("transport", _TRANSPORT),
+        ("delivery", _DELIVERY),
+        ("pixel_format", PIXEL_FORMAT),
+        ("emulated", BOOL),
+        ("slot_count", U16),
+        ("slot_bytes", U64),
+        ("result_slot_bytes", U64),
+        ("method", text(32)),
+        ("engine", text(32)),
+        ("device", text(64)),
+        ("segment", text(64)),
+    )
+
+    upscaled: Size
+    credits: int
+    pixel_format: PixelFormat
+    method: str
+    engine: str
+    device: str
+    emulated: bool
+    transport: Transport = Transport.INLINE
+    delivery: Delivery = Delivery.EVERY
+    slot_count: int = 0
+    slot_bytes: int = 0
+    result_slot_bytes: int = 0
+    segment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Client to service: one frame. Inline pixels follow as the second part.
+
+    `frame_id` starts at 1 and grows. `stride` is the distance between rows in bytes.
+    `deadline_ns` is 0 for none.
+    """
+
+    kind: ClassVar[Kind] = Kind.FRAME
+    layout: ClassVar[Layout] = Layout(
+        ("frame_id", U64),
+        ("submitted_ns", U64),
+        ("deadline_ns", U64),
+        ("size", SIZE),
+        ("stride", U32),
+        ("slot", U16),
+        ("pixel_format", PIXEL_FORMAT),
+        ("", padding(1)),
+    )
+
+    frame_id: int
+    size: Size
+    stride: int
+    pixel_format: PixelFormat
+    slot: int = INLINE_SLOT
+    submitted_ns: int = 0
+    deadline_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Service to client: one frame is done. Inline pixels follow as the second part.
+
+    Carries a time for every stage: the frame was submitted by the client, received by the service,
+    started and finished by the upscaler, and returned to the transport.
+    """
+
+    kind: ClassVar[Kind] = Kind.RESULT
+    layout: ClassVar[Layout] = Layout(
+        ("frame_id", U64),
+        ("submitted_ns", U64),
+        ("received_ns", U64),
+        ("started_ns", U64),
+        ("finished_ns", U64),
+        ("returned_ns", U64),
+        ("size", SIZE),
+        ("stride", U32),
+        ("slot", U16),
+        ("pixel_format", PIXEL_FORMAT),
+        ("outcome", _OUTCOME),
+    )
+
+    frame_id: int
+    size: Size
+    stride: int
+    pixel_format: PixelFormat
+    slot: int = INLINE_SLOT
+    outcome: Outcome = Outcome.UPSCALED
+    submitted_ns: int = 0
+    received_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    returned_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Service to client: an error. Its sentence follows as the second part.
+
+    `frame_id` is 0 when it concerns no frame.
+    """
+
+    kind: ClassVar[Kind] = Kind.ERROR
+    layout: ClassVar[Layout] = Layout(("frame_id", U64), ("code", U16), ("", padding(6)))
+
+    code: int
+    frame_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Either way: nothing to say, still here. Needs no answer."""
+
+    kind: ClassVar[Kind] = Kind.KEEPALIVE
+    layout: ClassVar[Layout] = Layout()
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """Either way: the session is over. Needs no answer."""
+
+    kind: ClassVar[Kind] = Kind.BYE
+    layout: ClassVar[Layout] = Layout()
+
+
+Message = Hello | Welcome | Frame | Result | Failure | Keepalive | Bye
+
+_MESSAGES: dict[int, type[Message]] = {
+    message.kind: message for message in (Hello, Welcome, Frame, Result, Failure, Keepalive, Bye)
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return the header of a message."""
+    size = _PREFIX.size + message.layout.size
+    prefix = _PREFIX.pack(MAGIC, MAJOR, MINOR, message.kind, 0, size, 0)
+    return prefix + message.layout.pack(message)
+
+
+def decode(header: Bytes) -> Message:
+    """Return the message in a header.
+
+    Raises ProtocolError: UNSUPPORTED_VERSION for another major version, MALFORMED for anything
+    else that is no header of this protocol, and the code of the field for an unknown value.
+    """
+    view = memoryview(header).cast("B")
+    if len(view) < _PREFIX.size or view[:4] != MAGIC:
+        msg = f"a message part of {len(view)} bytes is no header: it does not start with UPSC"
+        raise ProtocolError(msg)
+    _, major, minor, kind, _, size, _ = _PREFIX.unpack_from(view)
+    if major != MAJOR:
+        msg = (
+            f"the message speaks protocol {major}.{minor} and this side {MAJOR}.{MINOR}; "
+            "install the same major version on both sides"
+        )
+        raise ProtocolError(msg, code=ErrorCode.UNSUPPORTED_VERSION)
+    message_type = _MESSAGES.get(kind)
+    if message_type is None:
+        msg = f"unknown kind of message {kind}"
+        raise ProtocolError(msg)
+    needed = _PREFIX.size + message_type.layout.size
+    longer_allowed = minor > MINOR
+    if len(view) != size or size < needed or (size > needed and not longer_allowed):
+        msg = (
+            f"a {message_type.kind.name} header has {needed} bytes, but {len(view)} came and "
+            f"its size field says {size}"
+        )
+        raise ProtocolError(msg)
+    return message_type(**message_type.layout.unpack(view[_PREFIX.size :]))
