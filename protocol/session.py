@@ -165,7 +165,7 @@ class ServiceSession:
         assert self.hello is not None
         assert self.welcome is not None
         if identity <= self._last_frame_id:
-            msg = f"frame id {identity} does not follow {self._last_frame_id}; ids start at 1 and grow"
+            msg = f"frame id {identity} does not follow {self._last_frame_id}; ids must grow"
             raise ProtocolError(msg, frame_id=identity)
         if len(self.in_flight) >= self.welcome.credits:
             msg = f"{len(self.in_flight)} frames are in flight already; wait for a result first"
@@ -299,7 +299,7 @@ class ClientSession:
 
     def _receive_failure(self, failure: Failure, rest: Sequence[Bytes]) -> ServiceError:
         sentence = bytes(rest[0]).decode(errors="replace") if rest else "no reason given"
-        if self.state is State.OPENING:
+        if self.state is State.OPENING and failure.frame_id == 0:
             self.state = _next_state(self.state, Event.REFUSED)
         self.in_flight.discard(failure.frame_id)
         known = failure.code in ErrorCode.__members__.values()

@@ -65,7 +65,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """ "npu", "openvino" or "onnxruntime"."""
+        """Name as users choose it: "npu", "openvino" or "onnxruntime"."""
 
     @property
     def device(self) -> str:

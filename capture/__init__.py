@@ -1,0 +1,1 @@
+"""Sources of frames: video files and image folders. The screen follows."""

@@ -1,0 +1,125 @@
+"""Frames from a video file or from a folder of images, through OpenCV; always bgr8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.source import CapturedFrame
+from protocol.errors import BadImageError
+from protocol.frames import PixelFormat, Size, check_size
+
+IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+DEFAULT_FPS = 30.0
+
+
+def open_files(path: Path, *, fps: float = DEFAULT_FPS) -> VideoFile | ImageFolder:
+    """Open a video file, or a folder of images to be played at `fps` in the order of names.
+
+    Raises BadImageError, naming the path, when it is missing or cannot be read.
+    """
+    return ImageFolder(path, fps=fps) if path.is_dir() else VideoFile(path)
+
+
+class _Closing:
+    """Closes with its `with` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what the source holds. Idempotent."""
+
+
+class VideoFile(_Closing):
+    """A video file, decoded frame by frame."""
+
+    pixel_format = PixelFormat.BGR8
+
+    def __init__(self, path: Path) -> None:
+        import cv2
+
+        if not path.is_file():
+            msg = f"{path} is missing"
+            raise BadImageError(msg)
+        self._path = path
+        self._video = cv2.VideoCapture(str(path))
+        self.size = Size(
+            int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
+        if not self._video.isOpened() or self.size.width < 1 or self.size.height < 1:
+            self._video.release()
+            msg = f"{path} is not a video that OpenCV can read"
+            raise BadImageError(msg)
+        check_size(self.size, what=f"video ({path})")
+        fps = float(self._video.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if 0 < fps < 1000 else DEFAULT_FPS
+        count = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frame_count = count if count > 0 else None
+
+    def __iter__(self) -> Iterator[CapturedFrame]:
+        index = 0
+        while True:
+            read, pixels = self._video.read()
+            if not read:
+                break
+            yield CapturedFrame(pixels=pixels, time_s=index / self.fps)
+            index += 1
+        if index == 0:
+            msg = f"{self._path} holds no frame that OpenCV can decode"
+            raise BadImageError(msg)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._video.release()
+
+
+class ImageFolder(_Closing):
+    """The images of a folder, in the order of their names; all must have one size."""
+
+    pixel_format = PixelFormat.BGR8
+
+    def __init__(self, path: Path, *, fps: float) -> None:
+        self._files = sorted(
+            each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES
+        )
+        if not self._files:
+            msg = f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)})"
+            raise BadImageError(msg)
+        self.fps = fps
+        self.frame_count = len(self._files)
+        height, width = _read(self._files[0]).shape[:2]
+        self.size = Size(width, height)
+
+    def __iter__(self) -> Iterator[CapturedFrame]:
+        for index, path in enumerate(self._files):
+            pixels = _read(path)
+            size = Size(pixels.shape[1], pixels.shape[0])
+            if size != self.size:
+                msg = f"{path} is {size}, but the folder began with {self.size}"
+                raise BadImageError(msg)
+            yield CapturedFrame(pixels=pixels, time_s=index / self.fps)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    import cv2
+
+    pixels: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        msg = f"{path} is not an image that OpenCV can read"
+        raise BadImageError(msg)
+    return pixels

@@ -1,0 +1,92 @@
+"""Which methods there are, and how a request becomes an `Upscaler`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+
+from protocol.errors import BadRequestError, ErrorCode
+from protocol.frames import upscaled_size
+from upscaler.contract import Engine, Request, Upscaler
+from upscaler.engines.library import select_engine
+from upscaler.filters.library import FILTERS, make_filter
+from upscaler.models.library import Model, find_model, shipped
+
+
+class Catalogue:
+    """Networks on one engine, and the filters.
+
+    `models` are names or files; none means the shipped quantised ones. `methods` restricts what is
+    offered and puts its first member forward as the default.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: str = "auto",
+        models: Sequence[str] = (),
+        methods: Sequence[str] = (),
+        threads: int | None = None,
+    ) -> None:
+        self._engine_name = engine
+        self._threads = threads
+        chosen = [find_model(model) for model in models] or [
+            model for model in shipped() if model.card.quantised
+        ]
+        self._models: dict[tuple[str, Fraction], Model] = {
+            (model.card.method, model.card.ratio): model for model in chosen
+        }
+        networks = list(dict.fromkeys(model.card.method for model in chosen))
+        self.methods: list[str] = [*networks, *FILTERS]
+        for method in methods:
+            self._check_method(method)
+        self.methods = list(dict.fromkeys(methods)) or self.methods
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs the networks; selected when first needed.
+
+        Raises EngineError when an engine that was asked for by name is missing.
+        """
+        return select_engine(self._engine_name, threads=self._threads)
+
+    @property
+    def networks(self) -> list[Model]:
+        """Models of the methods on offer."""
+        return [model for model in self._models.values() if model.card.method in self.methods]
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether any method on offer is a network."""
+        return bool(self.networks)
+
+    def open(self, request: Request) -> Upscaler:
+        """Make the upscaler for a request; an empty method means the default.
+
+        Raises BadRequestError for an unknown method, a scale without a model or a size that
+        cannot be served, and EngineError when the engine fails.
+        """
+        method = request.method or self.methods[0]
+        self._check_method(method)
+        upscaled = upscaled_size(request.size, request.scale)
+        if method in FILTERS:
+            return make_filter(
+                method,
+                request.size,
+                upscaled,
+                request.pixel_format,
+                sharpness_stops=request.sharpness_stops,
+            )
+        model = self._models.get((method, request.scale))
+        if model is None:
+            scales = sorted(scale for name, scale in self._models if name == method)
+            offered = ", ".join(f"{scale}x" for scale in scales)
+            msg = f"{method} has no model for {request.scale}x; it has {offered}"
+            raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
+        return self.engine.load(model, request.size, request.pixel_format)
+
+    def _check_method(self, method: str) -> None:
+        if method not in self.methods:
+            msg = f"unknown method {method!r}; choose one of {', '.join(self.methods)}"
+            raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)

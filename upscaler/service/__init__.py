@@ -1,0 +1,1 @@
+"""The service: sessions on a ROUTER socket, one inference thread, fair turns."""

@@ -1,0 +1,248 @@
+"""ZeroMQ, and nothing else: the only file that knows it.
+
+Ownership of pixels. Received parts are views of ZeroMQ's own buffers: they live as long as the
+view and are never written again. Sent parts are handed over without a copy when the caller asks
+for a `Delivery`; the caller must then leave their memory alone until `Delivery.done`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from protocol.errors import BadRequestError, ErrorCode, ServiceError
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HIGH_WATER_MARK = 16
+"""Messages that ZeroMQ may queue for one peer in each direction, which bounds its memory."""
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Raise BadRequestError unless `endpoint` is tcp on loopback, or ipc.
+
+    Remote use needs encryption and keys, which the service does not offer yet.
+    """
+    scheme, _, address = endpoint.partition("://")
+    # Linux's abstract names (ipc://@name) have no permissions, so anybody could connect.
+    if scheme == "ipc" and address and not address.startswith("@"):
+        return
+    if scheme == "tcp":
+        try:
+            parts = urlsplit(endpoint)
+            port = endpoint.rpartition(":")[2]
+            valid_port = port == "*" or 0 <= int(port) <= 65535
+        except ValueError:
+            valid_port = False
+        else:
+            host = parts.netloc.rpartition(":")[0]
+            if valid_port and host in LOOPBACK:
+                return
+            if valid_port and host:
+                msg = (
+                    f"{endpoint} is not on this machine; the service speaks on loopback only: "
+                    "use tcp://127.0.0.1:PORT or ipc://PATH"
+                )
+                raise BadRequestError(msg)
+    msg = f"{endpoint!r} is no endpoint; use tcp://127.0.0.1:PORT or ipc://PATH"
+    raise BadRequestError(msg)
+
+
+class Sent(Enum):
+    """What became of a message."""
+
+    QUEUED = "queued"
+    PEER_GONE = "peer gone"
+    PEER_FULL = "peer full"
+
+
+class Delivery:
+    """Tells when ZeroMQ has let go of the memory of a message."""
+
+    def __init__(self, tracker: Any = None) -> None:
+        self._tracker = tracker
+
+    @property
+    def done(self) -> bool:
+        """Whether the memory may be written again."""
+        return self._tracker is None or bool(self._tracker.done)
+
+
+class RouterTransport:
+    """The service's socket: many peers, each known by an opaque identity.
+
+    All methods but `wake` belong to one thread.
+    """
+
+    def __init__(self, endpoint: str, *, max_part_bytes: int) -> None:
+        """Bind `endpoint`; a tcp port of `*` or 0 picks a free one, see `endpoint`.
+
+        Raises ServiceError when the address is taken or cannot be bound.
+        """
+        import zmq
+
+        check_endpoint(endpoint)
+        self._zmq = zmq
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.IPV6, int("[" in endpoint))
+        # Sending to a peer that has gone is an error rather than silence: it ends the session.
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)
+        self._socket.set(zmq.MAXMSGSIZE, max_part_bytes)
+        self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        # A peer whose machine has stopped answering is disconnected, though TCP would not tell.
+        self._socket.set(zmq.HEARTBEAT_IVL, 2000)
+        self._socket.set(zmq.HEARTBEAT_TIMEOUT, 10000)
+        try:
+            _bind(self._socket, endpoint)
+        except (zmq.ZMQError, OSError) as error:
+            self._context.destroy(linger=0)
+            msg = f"cannot listen on {endpoint}: {error}; choose another with --bind"
+            raise ServiceError(msg, code=ErrorCode.BAD_OPTION) from error
+        self.endpoint: str = self._socket.get_string(zmq.LAST_ENDPOINT)
+        self._woken = self._context.socket(zmq.PULL)
+        self._woken.bind("inproc://wake")
+        self._waker = self._context.socket(zmq.PUSH)
+        self._waker.set(zmq.LINGER, 0)
+        self._waker.connect("inproc://wake")
+        # Reentrant, since a signal handler may wake the thread that is just waking itself.
+        self._waker_lock = threading.RLock()
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._woken, zmq.POLLIN)
+
+    def wake(self) -> None:
+        """Make `wait` return. May be called from any thread."""
+        with self._waker_lock:
+            if not self._waker.closed:
+                self._waker.send(b"", self._zmq.DONTWAIT)
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until a message or a `wake` comes, or the time is over."""
+        for socket, _ in self._poller.poll(int(timeout_s * 1000)):
+            if socket is self._woken:
+                while socket.poll(0):
+                    socket.recv()
+
+    def receive(self) -> tuple[bytes, list[memoryview]] | None:
+        """Return the next message as (peer, parts), or None when there is none."""
+        try:
+            frames = self._socket.recv_multipart(self._zmq.DONTWAIT, copy=False)
+        except self._zmq.Again:
+            return None
+        return frames[0].bytes, [frame.buffer for frame in frames[1:]]
+
+    def send(self, peer: bytes, parts: Sequence[bytes]) -> Sent:
+        """Queue a message of small parts."""
+        try:
+            self._socket.send_multipart([peer, *parts], self._zmq.DONTWAIT)
+        except self._zmq.ZMQError as error:
+            return self._refused(error)
+        return Sent.QUEUED
+
+    def send_pixels(self, peer: bytes, header: bytes, pixels: Any) -> tuple[Sent, Delivery]:
+        """Queue a message whose second part is sent from the caller's memory."""
+        flags = self._zmq.DONTWAIT
+        try:
+            self._socket.send(peer, flags | self._zmq.SNDMORE)
+            self._socket.send(header, flags | self._zmq.SNDMORE)
+            tracker = self._socket.send(pixels, flags, copy=False, track=True)
+        except self._zmq.ZMQError as error:
+            return self._refused(error), Delivery()
+        return Sent.QUEUED, Delivery(tracker)
+
+    def close(self, *, linger_s: float = 1.0) -> None:
+        """Send what is queued, for at most `linger_s`, and free the endpoint."""
+        with self._waker_lock:
+            self._waker.close()
+        self._woken.close()
+        self._socket.close(linger=int(linger_s * 1000))
+        self._context.term()
+
+    def _refused(self, error: Any) -> Sent:
+        if error.errno == self._zmq.EHOSTUNREACH:
+            return Sent.PEER_GONE
+        if error.errno == self._zmq.EAGAIN:
+            return Sent.PEER_FULL
+        raise error
+
+
+class DealerTransport:
+    """A client's socket. Belongs to one thread."""
+
+    def __init__(self, endpoint: str) -> None:
+        """Connect to `endpoint`; whether anybody listens shows with the first answer."""
+        import zmq
+
+        check_endpoint(endpoint)
+        self._zmq = zmq
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.IPV6, int("[" in endpoint))
+        self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            msg = f"cannot connect to {endpoint}: {error}"
+            raise ServiceError(msg, code=ErrorCode.BAD_OPTION) from error
+
+    def send(self, parts: Sequence[Any], *, timeout_s: float) -> bool:
+        """Queue a copy of the parts; False when the service takes nothing for `timeout_s`."""
+        if not self._socket.poll(int(timeout_s * 1000), self._zmq.POLLOUT):
+            return False
+        self._socket.send_multipart(parts, copy=True)
+        return True
+
+    def receive(self, timeout_s: float) -> list[memoryview] | None:
+        """Return the parts of the next message, or None when the time is over."""
+        if not self._socket.poll(int(timeout_s * 1000), self._zmq.POLLIN):
+            return None
+        return [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+
+    def close(self, *, linger_s: float = 1.0) -> None:
+        """Send what is queued, for at most `linger_s`, and disconnect."""
+        self._socket.close(linger=int(linger_s * 1000))
+        self._context.term()
+
+
+def _bind(socket: Any, endpoint: str) -> None:
+    scheme, _, address = endpoint.partition("://")
+    if scheme == "tcp":
+        socket.bind(endpoint)
+        return
+    path = Path(address)
+    # ZeroMQ would silently take an ipc path over from a running service.
+    if path.exists():
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            msg = f"{path} exists and is no socket"
+            raise FileExistsError(msg)
+        if _answers(path):
+            msg = "another service is listening there"
+            raise FileExistsError(msg)
+    # Readable by the owner alone, from the first moment.
+    previous = os.umask(0o177)
+    try:
+        socket.bind(endpoint)
+    finally:
+        os.umask(previous)
+
+
+def _answers(path: Path) -> bool:
+    import socket as sockets
+
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
