@@ -22,6 +22,7 @@ from protocol.messages import (
     INLINE_SLOT,
     Bye,
     Bytes,
+    Delivery,
     Failure,
     Frame,
     Hello,
@@ -155,6 +156,9 @@ class ServiceSession:
         if hello.transport is not Transport.INLINE:
             msg = "this service takes pixels inline only; ask for transport 1 (inline)"
             raise ProtocolError(msg, code=ErrorCode.UNSUPPORTED_TRANSPORT)
+        if hello.delivery is not Delivery.EVERY:
+            msg = "this service upscales every frame; ask for delivery 2 (every)"
+            raise ProtocolError(msg, code=ErrorCode.BAD_OPTION)
         if not 1 <= hello.credits <= MAX_CREDITS:
             msg = f"{hello.credits} frames in flight were asked for; choose 1 to {MAX_CREDITS}"
             raise ProtocolError(msg, code=ErrorCode.BAD_OPTION)

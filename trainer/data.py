@@ -1,33 +1,19 @@
-"""Pairs of native renders, low and high resolution of the same instant, and crops drawn from them."""
+"""Pairs of native renders in memory, and random crops drawn from them."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protocol.errors import BadImageError
-
-MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Files of one instant: `low` and `high` are native renders at their own size."""
-
-    name: str
-    game: str
-    scene: str
-    licence: str
-    low: Path
-    high: Path
+from protocol.errors import BadImageError, BadRequestError
+from upscaler.images import read_image
+from upscaler.pairs import Pair, find_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,51 +25,20 @@ class LoadedPair:
     high: Tensor
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return the image in `path` as (H, W, 3) uint8 RGB.
+def load_split(root: Path, *, split: str, scale: Fraction) -> list[LoadedPair]:
+    """Load every pair of one split at one scale, ordered by name.
 
-    Raises BadImageError, naming the file, when it cannot be read as an image.
+    Raises BadImageError when the manifest in `root` has none, or a file is unreadable or has the
+    wrong size.
     """
-    encoded = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if image is None:
-        reason = "is not an image that OpenCV can read" if encoded.size else "is missing or empty"
-        msg = f"{path} {reason}"
-        raise BadImageError(msg)
-    return np.ascontiguousarray(image[:, :, ::-1])
-
-
-def find_pairs(root: Path, *, split: str, scale: Fraction) -> list[Pair]:
-    """List the pairs of one split at one scale from the manifest in `root`, ordered by name."""
-    path = root / MANIFEST
-    if not path.is_file():
-        msg = f"{path} is missing: the folder needs a manifest of its pairs"
-        raise BadImageError(msg)
-    role = f"x{float(scale):g}"
-    files: dict[str, dict[str, dict[str, str]]] = {}
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        if entry["split"] == split:
-            files.setdefault(entry["pair"], {})[entry["role"]] = entry
-    pairs = [
-        Pair(
-            name=name,
-            game=roles["hr"]["game"],
-            scene=roles["hr"]["scene"],
-            licence=roles["hr"]["licence"],
-            low=root / roles[role]["file"],
-            high=root / roles["hr"]["file"],
-        )
-        for name, roles in sorted(files.items())
-        if "hr" in roles and role in roles
-    ]
-    if not pairs:
-        msg = f"{path} has no pair of split {split!r} at scale {scale}"
-        raise BadImageError(msg)
-    return pairs
+    return [load_pair(pair, scale) for pair in find_pairs(root, split=split, scale=scale)]
 
 
 def load_pair(pair: Pair, scale: Fraction) -> LoadedPair:
-    """Read both files of a pair and check that their sizes stand in the ratio `scale`."""
+    """Read both files of a pair and check that their sizes stand in the ratio `scale`.
+
+    Raises BadImageError, naming the file, when one is unreadable or the sizes do not fit.
+    """
     low, high = read_rgb(pair.low), read_rgb(pair.high)
     expected = tuple(int(side * scale) for side in low.shape[:2])
     if high.shape[:2] != expected:
@@ -99,15 +54,27 @@ def load_pair(pair: Pair, scale: Fraction) -> LoadedPair:
     )
 
 
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Return the image in `path` as (H, W, 3) uint8 RGB; alpha is dropped.
+
+    Raises BadImageError, naming the file, when it cannot be read as an image.
+    """
+    return np.ascontiguousarray(read_image(path)[:, :, 2::-1])
+
+
 class PatchSampler:
     """Draws random aligned crops with random flips and rotations; games weigh the same.
 
     The generator is the only source of randomness, so a seed reproduces the sequence of batches.
+    `patch` is a side of the low-resolution crop and a multiple of the scale's denominator.
     """
 
     def __init__(
         self, pairs: list[LoadedPair], *, scale: Fraction, patch: int, generator: torch.Generator
     ) -> None:
+        if patch % scale.denominator:
+            msg = f"at {scale}x a patch must be a multiple of {scale.denominator}, not {patch}"
+            raise BadRequestError(msg)
         for loaded in pairs:
             if min(loaded.low.shape[1:]) < patch:
                 msg = f"{loaded.pair.low} is smaller than the training patch of {patch} pixels"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from protocol.errors import BadRequestError
 from trainer.network import Architecture
 from trainer.train import Recipe
 
@@ -23,3 +24,14 @@ RECIPES = {
         settle=3_000,
     ),
 }
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe called `name`.
+
+    Raises BadRequestError when there is none.
+    """
+    if name not in RECIPES:
+        msg = f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}"
+        raise BadRequestError(msg)
+    return RECIPES[name]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import cos, pi
@@ -23,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from protocol.errors import BadRequestError
+from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.data import LoadedPair, PatchSampler
 from trainer.network import Architecture, QuickSRNet
 
@@ -48,6 +48,15 @@ class Recipe:
     settle: int = 1000
     seed: int = 1
     architecture: Architecture = field(default_factory=Architecture)
+
+    @property
+    def summary(self) -> str:
+        """One line for the model card."""
+        return (
+            f"{self.loss} loss, batches of {self.batch} crops of {self.patch}x{self.patch}, "
+            f"Adam from {self.rate:g} along a cosine, averaged at {self.average:g}, "
+            f"seed {self.seed}"
+        )
 
     def rate_at(self, iteration: int) -> float:
         """Learning rate of one step."""
@@ -86,7 +95,7 @@ class Trainer:
             upscaled: Tensor = self.network(low)
         loss = LOSSES[recipe.loss](upscaled.float(), high)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._average()
         self.done += 1
@@ -101,29 +110,32 @@ class Trainer:
             averaged.lerp_(current, 1.0 - decay)
 
     def save(self, path: Path) -> None:
-        """Write everything that a resumed run needs, atomically: a kill leaves the last good one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        state = {
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-            "done": self.done,
-        }
-        torch.save(state, draft)
-        os.replace(draft, path)
+        """Write everything that a resumed run needs, atomically.
+
+        Raises BadRequestError when the file cannot be written.
+        """
+        write_checkpoint(
+            path,
+            {
+                "network": self.network.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "generator": self.generator.get_state(),
+                "done": self.done,
+            },
+        )
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of the same recipe.
+        """Continue from a checkpoint of the same recipe, as if it had never stopped.
 
-        Raises BadRequestError when the checkpoint belongs to another architecture.
+        Raises BadRequestError when the checkpoint is unreadable or belongs to another
+        architecture.
         """
-        state = torch.load(path, weights_only=True)
+        state = read_checkpoint(path)
         try:
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
-        except (RuntimeError, KeyError) as error:
+        except RuntimeError as error:
             msg = f"{path} holds a checkpoint of another architecture than the recipe's"
             raise BadRequestError(msg) from error
         self.optimiser.load_state_dict(state["optimiser"])
@@ -131,10 +143,17 @@ class Trainer:
         self.done = state["done"]
 
 
-def run(trainer: Trainer, checkpoint: Path, *, save_every: int = 1000) -> Iterator[float]:
+def run(
+    trainer: Trainer,
+    checkpoint: Path,
+    *,
+    save_every: int = 1000,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[float]:
     """Train to the end of the recipe; yield the mean loss after every `save_every` steps.
 
-    Shows a progress bar, and writes `checkpoint` before each yield.
+    Shows a progress bar, and writes `checkpoint` before each yield. `stop` is asked between steps;
+    once it says yes, the state reached is saved and yielded, and the run ends early.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -147,10 +166,12 @@ def run(trainer: Trainer, checkpoint: Path, *, save_every: int = 1000) -> Iterat
         total = trainer.recipe.iterations
         task = progress.add_task("training", total=total, completed=trainer.done)
         losses: list[float] = []
-        while trainer.done < total:
+        stopped = False
+        while trainer.done < total and not stopped:
             losses.append(trainer.step())
             progress.advance(task)
-            if trainer.done % save_every == 0 or trainer.done == total:
+            stopped = stop()
+            if stopped or trainer.done % save_every == 0 or trainer.done == total:
                 trainer.save(checkpoint)
                 mean = sum(losses) / len(losses)
                 losses.clear()

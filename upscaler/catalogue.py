@@ -15,7 +15,7 @@ from upscaler.models.library import Model, find_model, shipped
 
 
 class Catalogue:
-    """Networks on one engine, and the filters.
+    """Networks on one engine, given by name or ready made, and the filters.
 
     `models` are names or files; none means the shipped quantised ones. `methods` restricts what is
     offered and puts its first member forward as the default.
@@ -24,12 +24,12 @@ class Catalogue:
     def __init__(
         self,
         *,
-        engine: str = "auto",
+        engine: str | Engine = "auto",
         models: Sequence[str] = (),
         methods: Sequence[str] = (),
         threads: int | None = None,
     ) -> None:
-        self._engine_name = engine
+        self._engine = engine
         self._threads = threads
         chosen = [find_model(model) for model in models] or [
             model for model in shipped() if model.card.quantised
@@ -49,7 +49,9 @@ class Catalogue:
 
         Raises EngineError when an engine that was asked for by name is missing.
         """
-        return select_engine(self._engine_name, threads=self._threads)
+        if isinstance(self._engine, str):
+            return select_engine(self._engine, threads=self._threads)
+        return self._engine
 
     @property
     def networks(self) -> list[Model]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
 
 if TYPE_CHECKING:
@@ -96,3 +97,26 @@ class Request:
     scale: Fraction
     pixel_format: PixelFormat
     sharpness_stops: float = 0.2
+
+
+def check_frames(upscaler: Upscaler, src: Frame, dst: Frame) -> None:
+    """Raise BadRequestError (PIXELS_MISMATCH) unless both arrays suit the upscaler.
+
+    Compiled code reads and writes through raw addresses: another shape would be memory corruption.
+    """
+    _check_frame(src, upscaler.input_shape, "source")
+    _check_frame(dst, upscaler.output_shape, "result")
+    if not dst.flags.writeable:
+        msg = "the result cannot be written to read-only memory; pass a writable array"
+        raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
+
+
+def _check_frame(frame: Frame, shape: tuple[int, int, int], what: str) -> None:
+    if frame.shape == shape and frame.dtype == np.uint8 and frame.flags.c_contiguous:
+        return
+    layout = "" if frame.flags.c_contiguous else ", not C-contiguous"
+    msg = (
+        f"the {what} must be a C-contiguous uint8 array of shape {shape}, not {frame.dtype} "
+        f"{frame.shape}{layout}"
+    )
+    raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)

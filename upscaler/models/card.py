@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from protocol.errors import BadRequestError, ErrorCode
+
+if TYPE_CHECKING:
+    import onnx
 
 METADATA_KEY = "upscaler.model_card"
 
@@ -71,3 +75,26 @@ def describe(card: ModelCard) -> dict[str, Any]:
     """Card as plain data, for reports."""
     described: dict[str, Any] = msgspec.to_builtins(card)
     return described
+
+
+def weights_sha256(proto: onnx.ModelProto) -> str:
+    """SHA-256 over all initialisers in graph order: name, type, shape and bytes of each.
+
+    Independent of how protobuf stores the numbers, so loading and saving does not change it.
+    """
+    from onnx import numpy_helper
+
+    digest = hashlib.sha256()
+    for initialiser in proto.graph.initializer:
+        values = numpy_helper.to_array(initialiser)
+        digest.update(f"{initialiser.name} {values.dtype} {values.shape}\n".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def attach_card(proto: onnx.ModelProto, card: ModelCard) -> None:
+    """Write `card` into the metadata of `proto`, in place of any card there."""
+    from onnx import helper
+
+    kept = {entry.key: entry.value for entry in proto.metadata_props}
+    helper.set_model_props(proto, {**kept, METADATA_KEY: card_to_json(card)})

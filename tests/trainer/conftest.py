@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from upscaler.images import write_image
+
+NEEDS_TORCH = ("checkpoint", "data", "evaluate", "export", "network", "quantise", "train")
+# Without the `train` extra these modules cannot even be imported; everything else still runs.
+collect_ignore = [] if find_spec("torch") else [f"test_{name}.py" for name in NEEDS_TORCH]
+
+ROLES = {"x2": 2.0, "x1.5": 1.5}
+LOW_WIDTH, LOW_HEIGHT = 48, 36
+
+
+def render(width: int, height: int, phase: float) -> NDArray[np.uint8]:
+    """A moving gradient with a soft checkerboard over it, (H, W, 3), sampled at pixel centres."""
+    x = (np.arange(width) + 0.5)[None, :] / width
+    y = (np.arange(height) + 0.5)[:, None] / height
+    board = np.tanh(4 * np.sin(25 * (x + phase)) * np.sin(20 * (y - phase)))
+    colours = [x + 0 * y, 0 * x + y, (x + y + phase) / 3]
+    picture = np.stack([0.7 * colour + 0.12 * (board + 1) for colour in colours], axis=-1)
+    return np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pairs as the trainer expects it: 6 to train on, 3 to test on, two games."""
+    root = tmp_path_factory.mktemp("frames")
+    entries = []
+    for index in range(9):
+        game = "boards" if index % 3 else "slopes"
+        pair = f"{game}/{index:02}"
+        for role, scale in {"hr": None, **ROLES}.items():
+            high = (2 * LOW_WIDTH, 2 * LOW_HEIGHT)
+            size = high if scale is None else tuple(int(side / scale) for side in high)
+            file = f"{index:02}_{role}.png"
+            write_image(root / file, render(*size, phase=index / 9))
+            entries.append(
+                {
+                    "file": file,
+                    "game": game,
+                    "scene": "one",
+                    "pair": pair,
+                    "role": role,
+                    "split": "train" if index < 6 else "test",
+                    "licence": "CC0-1.0",
+                }
+            )
+    (root / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def picture() -> Callable[[int, int], NDArray[np.uint8]]:
+    """Make an (H, W, 3) picture of one width and height."""
+    return lambda width, height: render(width, height, 0.3)

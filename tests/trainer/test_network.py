@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from torch.nn import functional
+
+from trainer.network import SCALES, Architecture, QuickSRNet
+
+
+@pytest.mark.parametrize(
+    ("architecture", "count"),
+    [
+        (Architecture(width=32, depth=2), 22_860),  # Small, Medium and Large of the paper
+        (Architecture(width=32, depth=5), 50_604),
+        (Architecture(width=64, depth=11), 414_924),
+        (Architecture(width=32, depth=2, scale=Fraction(3, 2)), 22_875),
+    ],
+)
+def test_parameter_count(architecture: Architecture, count: int) -> None:
+    assert sum(each.numel() for each in QuickSRNet(architecture).parameters()) == count
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_identity_alone_is_nearest_neighbour(scale: Fraction) -> None:
+    network = QuickSRNet(Architecture(width=8, depth=1, scale=scale), identity=False)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    network.add_identity()
+    low = torch.rand(2, 3, 6, 10, generator=torch.Generator().manual_seed(1))
+    nearest = functional.interpolate(low, scale_factor=float(scale), mode="nearest")
+    assert torch.equal(network(low), nearest)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_results_have_the_scaled_size_and_stay_within_0_and_1(scale: Fraction) -> None:
+    torch.manual_seed(1)
+    network = QuickSRNet(Architecture(width=8, depth=2, scale=scale))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)  # far beyond what the clips let through
+        upscaled = network(torch.rand(2, 3, 8, 12))
+    assert upscaled.shape == (2, 3, int(8 * scale), int(12 * scale))
+    assert upscaled.min() == 0
+    assert upscaled.max() == 1
+
+
+def test_convolutions_come_in_the_order_of_execution() -> None:
+    network = QuickSRNet(Architecture(width=8, depth=3))
+    assert network.convolutions[0].in_channels == 3
+    assert len(network.convolutions) == 5
+    assert network.convolutions[-1] is network.conv_last
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"scale": Fraction(5)}, "no scale 5; choose one of 3/2, 2, 3, 4"),
+        ({"width": 2}, "width >= 3"),
+        ({"depth": -1}, "depth >= 0"),
+    ],
+)
+def test_refuses_what_is_no_quicksrnet(options: dict[str, Fraction], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Architecture(**options)

@@ -1,0 +1,149 @@
+"""The command line as users meet it: real processes, exit codes, one line for an error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from protocol.frames import PixelFormat, Size
+from upscaler.bench.frames import game_frame
+from upscaler.cli.main import parse_size
+from upscaler.images import read_image, write_image
+
+
+def upscaler(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "upscaler", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "frame.png"
+    write_image(path, game_frame(Size(40, 24), PixelFormat.BGR8))
+    return path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['upscaler', '--help']\n"
+        "from upscaler.cli.main import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'cv2', 'zmq', 'onnx', 'onnxruntime', 'openvino', 'numba', 'rich',"
+        " 'matplotlib', 'torch'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("serve", "demo", "image", "video", "bench"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("method", ["quicksrnet-small", "fsr1", "bicubic", "nearest"])
+def test_an_image_is_upscaled(picture: Path, tmp_path: Path, method: str) -> None:
+    done = upscaler("image", picture, tmp_path / "out.png", "--method", method)
+    assert done.returncode == 0, done.stderr
+    assert f"80x48 by {method}" in done.stdout
+    assert read_image(tmp_path / "out.png").shape == (48, 80, 3)
+
+
+def test_alpha_is_kept(tmp_path: Path) -> None:
+    image = game_frame(Size(20, 10), PixelFormat.BGRA8)
+    image[:, :10, 3] = 0
+    write_image(tmp_path / "in.webp", image)
+    done = upscaler("image", tmp_path / "in.webp", tmp_path / "out.png", "--method", "fsr1")
+    assert done.returncode == 0, done.stderr
+    alpha = read_image(tmp_path / "out.png")[:, :, 3]
+    assert alpha.shape == (20, 40)
+    assert np.all(alpha[:, :16] == 0)
+    assert np.all(alpha[:, 24:] == 255)
+
+
+def test_filters_reach_any_size(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jpg"
+    done = upscaler("image", picture, out, "--method", "fsr1", "--size", "61x37")
+    assert done.returncode == 0, done.stderr
+    assert read_image(out).shape == (37, 61, 3)
+
+
+def test_a_folder_becomes_a_video_and_a_video_a_video(tmp_path: Path) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    frame = game_frame(Size(64, 36), PixelFormat.BGR8)
+    for index in range(5):
+        write_image(clip / f"{index}.png", np.roll(frame, index, axis=1))
+    first, second = tmp_path / "first.avi", tmp_path / "second.mp4"
+    assert upscaler("video", clip, first, "--method", "nearest").returncode == 0
+    done = upscaler("video", first, second, "--method", "bicubic", "--scale", "1.5")
+    assert done.returncode == 0, done.stderr
+    video = cv2.VideoCapture(str(second))
+    assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (192, 108)
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    video.release()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["image", "{in}", "{out}", "--method", "dlss"], "unknown method 'dlss'"),
+        (["image", "{in}", "{out}", "--scale", "7"], "unsupported scale 7"),
+        (["image", "{in}", "{out}", "--scale", "4"], "has no model for 4x"),
+        (["image", "{in}", "{out}", "--engine", "cuda"], "unknown engine 'cuda'"),
+        (["image", "{in}", "{out}", "--model", "none"], "none"),
+        (["image", "{in}", "{out}", "--size", "80x48"], "--size is for the filters"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--size", "80"], "'80' is no size"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--size", "0x48"], "0x48"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--size", "8000x8000"], "too large"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--sharpness", "-1"], "sharpness"),
+        (["image", "{missing}", "{out}"], "cannot read {missing}: No such file"),
+        (["image", "{text}", "{out}"], "{text} is not an image that OpenCV can read"),
+        (["image", "{in}", "{folder}/no/out.png"], "cannot write {folder}/no/out.png"),
+        (["image", "{in}", "{folder}/out.gifx"], "{folder}/out.gifx: OpenCV cannot write .gifx"),
+        (["video", "{missing}", "{folder}/out.mp4"], "{missing} is missing"),
+        (["video", "{text}", "{folder}/out.mp4"], "{text} is not a video"),
+        (["serve", "--bind", "tcp://1.2.3.4:5"], "not on this machine"),
+        (["demo", "--out", "{text}"], "cannot make the folder {text}"),
+        (["bench", "quality", "--frames", "{folder}"], "manifest"),
+    ],
+)
+def test_an_error_is_one_line(
+    picture: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    names = {
+        "in": picture,
+        "out": tmp_path / "out.png",
+        "missing": tmp_path / "missing.png",
+        "text": tmp_path / "text.png",
+        "folder": tmp_path,
+    }
+    done = upscaler(*(argument.format(**names) for argument in arguments))
+    assert done.returncode == 2
+    assert words.format(**names) in done.stderr
+    assert done.stderr.startswith("upscaler: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_sizes() -> None:
+    assert parse_size("960x540") == (960, 540)
+
+
+def test_the_demo_leaves_its_pictures(tmp_path: Path) -> None:
+    done = upscaler("demo", "--out", tmp_path / "demo", "--seconds", "1")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert (summary["input"], summary["result"]) == ("960x540", "1920x1080")
+    assert summary["emulated"] is False
+    quality = {name: method["psnr_db"] for name, method in summary["methods"].items()}
+    assert quality["quicksrnet-small"] > max(quality["bicubic"], quality["fsr1"])
+    for method in summary["methods"].values():
+        assert 0 < method["upscaling"]["p50_ms"] <= method["total"]["p50_ms"]
+    for name in ("compare.png", "latency.png"):
+        assert min(read_image(tmp_path / "demo" / name).shape[:2]) > 300

@@ -1,0 +1,137 @@
+"""FSR1 against outputs of AMD's shader, and what must hold for any input."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.errors import BadRequestError
+from protocol.frames import PixelFormat, Size
+from upscaler.bench.frames import game_frame
+from upscaler.contract import Frame
+from upscaler.filters.fsr1 import Fsr1
+from upscaler.images import read_image
+
+SHIPPED = Path(__file__).parents[2] / "golden" / "fsr1"
+ALL = Path(__file__).parents[4] / "shared" / "data" / "fsr1"
+GOLDENS = sorted((ALL if ALL.is_dir() else SHIPPED).glob("*_fsr1_*.png"))
+
+
+def histogram(error: np.ndarray) -> str:
+    levels, counts = np.unique(error, return_counts=True)
+    return ", ".join(f"{level}: {count}" for level, count in zip(levels, counts, strict=True))
+
+
+def load(golden: Path) -> tuple[Frame, Frame, Frame, Fsr1]:
+    name = golden.name.split("_")[0]
+    (source,) = golden.parent.glob(f"{name}_input_*.png")
+    (easu,) = golden.parent.glob(f"{name}_easu_*.png")
+    parts = re.fullmatch(r".*_(zero|clamp)_(\d+)x(\d+)_stops([\d.]+)", golden.stem)
+    assert parts is not None
+    border, width, height, stops = parts.groups()
+    assert border in ("zero", "clamp")
+    low = read_image(source)
+    fsr1 = Fsr1(
+        Size(low.shape[1], low.shape[0]),
+        Size(int(width), int(height)),
+        PixelFormat.BGR8,
+        sharpness_stops=float(stops),
+        border="zero" if border == "zero" else "clamp",
+    )
+    return low, read_image(easu), read_image(golden), fsr1
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+def test_agrees_with_amds_shader(golden: Path) -> None:
+    low, easu, expected, fsr1 = load(golden)
+    result = np.empty_like(expected)
+
+    fsr1.easu(low, result)
+    error = np.abs(result.astype(int) - easu)
+    assert error.max() <= 1, histogram(error)
+    assert (error == 0).mean() >= 0.9999, histogram(error)
+
+    fsr1.rcas(easu, result)
+    assert np.array_equal(result, expected), histogram(np.abs(result.astype(int) - expected))
+
+    # Where EASU lands on a tie between two levels, its last bit decides, and RCAS multiplies the
+    # level by up to four: of all the goldens, 81 values in 1.5 million.
+    fsr1(low, result)
+    error = np.abs(result.astype(int) - expected)
+    assert error.max() <= 3, histogram(error)
+    assert (error == 0).mean() >= 0.9997, histogram(error)
+
+
+UPSCALED = Size(160, 90)
+
+
+def run(frame: Frame, pixel_format: PixelFormat, upscaled: Size = UPSCALED) -> Frame:
+    size = Size(frame.shape[1], frame.shape[0])
+    fsr1 = Fsr1(size, upscaled, pixel_format)
+    result = np.full(fsr1.output_shape, 77, np.uint8)
+    fsr1(frame, result)
+    return result
+
+
+def test_the_order_of_channels_changes_nothing() -> None:
+    size = Size(107, 60)
+    rgb = run(game_frame(size, PixelFormat.RGB8), PixelFormat.RGB8)
+    bgr = run(game_frame(size, PixelFormat.BGR8), PixelFormat.BGR8)
+    rgba = run(game_frame(size, PixelFormat.RGBA8), PixelFormat.RGBA8)
+    bgra = run(game_frame(size, PixelFormat.BGRA8), PixelFormat.BGRA8)
+    assert np.array_equal(bgr[:, :, ::-1], rgb)
+    assert np.array_equal(rgba[:, :, :3], rgb)
+    assert np.array_equal(bgra[:, :, 2::-1], rgb)
+    assert np.all(rgba[:, :, 3] == 255)
+    assert np.all(bgra[:, :, 3] == 255)
+
+
+@pytest.mark.parametrize("level", [0, 1, 127, 255])
+def test_a_flat_picture_stays_flat_inside(level: int) -> None:
+    result = run(np.full((45, 80, 3), level, np.uint8), PixelFormat.RGB8)
+    assert np.all(result[1:-1, 1:-1] == level)
+
+
+@pytest.mark.parametrize("upscaled", [Size(7, 5), Size(13, 9), Size(28, 20)])
+def test_tiny_pictures_and_odd_ratios(upscaled: Size) -> None:
+    assert run(game_frame(Size(7, 5), PixelFormat.RGB8), PixelFormat.RGB8, upscaled).any()
+
+
+def test_one_pixel() -> None:
+    fsr1 = Fsr1(Size(1, 1), Size(4, 4), PixelFormat.RGB8, border="clamp")
+    result = np.empty((4, 4, 3), np.uint8)
+    fsr1(np.array([[[9, 80, 200]]], np.uint8), result)
+    assert np.all(result == (9, 80, 200))
+
+
+def test_allocates_no_frame() -> None:
+    frame = game_frame(Size(640, 360), PixelFormat.RGB8)
+    fsr1 = Fsr1(Size(640, 360), Size(1280, 720), PixelFormat.RGB8)
+    result = np.empty(fsr1.output_shape, np.uint8)
+    fsr1(frame, result)
+    tracemalloc.start()
+    fsr1(frame, result)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+@pytest.mark.parametrize("stops", [-0.1, 8.5, float("nan"), float("inf")])
+def test_sharpness_is_bounded(stops: float) -> None:
+    with pytest.raises(BadRequestError, match=r"choose 0 \(sharpest\) to 8"):
+        Fsr1(Size(8, 8), Size(16, 16), PixelFormat.RGB8, sharpness_stops=stops)
+
+
+def test_more_stops_sharpen_less() -> None:
+    frame = game_frame(Size(160, 90), PixelFormat.RGB8)
+    gradients = []
+    for stops in (0.0, 1.0, 4.0):
+        fsr1 = Fsr1(Size(160, 90), Size(320, 180), PixelFormat.RGB8, sharpness_stops=stops)
+        result = np.empty(fsr1.output_shape, np.uint8)
+        fsr1(frame, result)
+        gradients.append(np.abs(np.diff(result.astype(int), axis=1)).mean())
+    assert gradients[0] > gradients[1] > gradients[2]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from protocol.errors import BadRequestError, ErrorCode
+from protocol.frames import PixelFormat, Size
+from upscaler.filters.library import FILTERS, make_filter
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_every_filter_keeps_the_contract(method: str) -> None:
+    made = make_filter(method, Size(20, 10), Size(30, 15), PixelFormat.RGBA8)
+    assert (made.name, made.emulated) == (method, False)
+    assert made.device.startswith("CPU: ")
+    assert (made.input_shape, made.output_shape) == ((10, 20, 4), (15, 30, 4))
+    source = np.full((10, 20, 4), 255, np.uint8)
+    result = np.zeros((15, 30, 4), np.uint8)
+    made(source, result)
+    assert np.all(source == 255)
+    assert np.all(result[2:-2, 2:-2] == 255)
+    made.close()
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "upscaled", "code"),
+    [
+        (Size(20, 10), Size(19, 10), ErrorCode.UNSUPPORTED_SCALE),
+        (Size(20, 10), Size(81, 10), ErrorCode.UNSUPPORTED_SCALE),
+        (Size(0, 10), Size(0, 10), ErrorCode.UNSUPPORTED_SIZE),
+        (Size(4000, 4000), Size(8000, 8000), ErrorCode.UNSUPPORTED_SIZE),
+    ],
+)
+def test_sizes_and_ratios_are_bounded(size: Size, upscaled: Size, code: ErrorCode) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        make_filter("nearest", size, upscaled, PixelFormat.RGB8)
+    assert caught.value.code is code
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(BadRequestError, match="'dlss'; choose one of fsr1, bicubic, nearest"):
+        make_filter("dlss", Size(2, 2), Size(4, 4), PixelFormat.RGB8)
+
+
+def test_names_alone_load_nothing() -> None:
+    code = "import upscaler.filters.library, sys; assert not {'numba', 'cv2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_arrays_of_another_shape_are_refused(method: str) -> None:
+    made = make_filter(method, Size(8, 4), Size(16, 8), PixelFormat.RGB8)
+    source, result = np.zeros((4, 8, 3), np.uint8), np.zeros((8, 16, 3), np.uint8)
+    fixed = result.copy()
+    fixed.flags.writeable = False
+    wrong = [
+        (source[:3], result),
+        (source, result[:, :, :2]),
+        (source.astype(np.float32), result),
+        (source[:, ::-1], result),
+        (source, fixed),
+    ]
+    for src, dst in wrong:
+        with pytest.raises(BadRequestError, match=r"the source|the result") as caught:
+            made(src, dst)
+        assert caught.value.code is ErrorCode.PIXELS_MISMATCH

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upscaler.service.schedule import RoundRobin
+
+
+def drain(queue: RoundRobin[str, int]) -> list[int]:
+    items = []
+    while (item := queue.take()) is not None:
+        items.append(item)
+    return items
+
+
+def test_clients_take_turns_and_each_keeps_its_order() -> None:
+    queue: RoundRobin[str, int] = RoundRobin()
+    for item in (1, 2, 3, 4):
+        queue.add("busy", item)
+    queue.add("other", 10)
+    queue.add("third", 20)
+    queue.add("other", 11)
+    assert drain(queue) == [1, 10, 20, 2, 11, 3, 4]
+
+
+def test_a_client_that_leaves_takes_its_items_along() -> None:
+    queue: RoundRobin[str, int] = RoundRobin()
+    for client, item in (("a", 1), ("b", 2), ("a", 3)):
+        queue.add(client, item)
+    assert queue.discard("a") == [1, 3]
+    assert queue.discard("nobody") == []
+    assert drain(queue) == [2]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
+def test_nobody_waits_for_more_than_one_item_of_each_other_client(
+    steps: list[tuple[str, bool]],
+) -> None:
+    queue: RoundRobin[str, tuple[str, int]] = RoundRobin()
+    waiting_since: dict[str, int] = {}
+    taken = 0
+    held: list[tuple[str, int]] = []
+    for number, (client, take) in enumerate(steps):
+        queue.add(client, (client, number))
+        held.append((client, number))
+        waiting_since.setdefault(client, taken)
+        if take:
+            item = queue.take()
+            assert item is not None
+            assert item == next(each for each in held if each[0] == item[0])
+            held.remove(item)
+            assert taken - waiting_since.pop(item[0]) <= 2
+            taken += 1
+            if any(each[0] == item[0] for each in held):
+                waiting_since[item[0]] = taken
+        assert len(queue) == len(held)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.errors import EngineError
+from protocol.frames import SCALES, PixelFormat, Size
+from upscaler.contract import Engine, Frame
+from upscaler.models.library import Model
+from upscaler.testing import FakeEngine, example_card, near_identity_weights
+
+
+def model(scale: Fraction) -> Model:
+    return Model(card=example_card(scale, weights_sha256=""), path=Path("nowhere.onnx"))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_fake_repeats_pixels(scale: Fraction) -> None:
+    engine: Engine = FakeEngine()
+    upscaler = engine.load(model(scale), Size(6, 4), PixelFormat.BGRA8)
+    src = np.arange(96, dtype=np.uint8).reshape(upscaler.input_shape)
+    dst = np.zeros(upscaler.output_shape, np.uint8)
+    upscaler(src, dst)
+    for y, x in np.ndindex(dst.shape[:2]):
+        assert np.array_equal(dst[y, x], src[int(y / scale), int(x / scale)])
+
+
+def test_the_hook_sees_each_frame_and_may_fail() -> None:
+    seen: list[int] = []
+
+    def hook(src: Frame, dst: Frame) -> None:
+        seen.append(int(src[0, 0, 0]))
+        assert not dst.any()
+        if src[0, 0, 0] == 2:
+            msg = "as asked"
+            raise RuntimeError(msg)
+
+    upscaler = FakeEngine(hook).load(model(Fraction(2)), Size(2, 1), PixelFormat.RGB8)
+    for value in (1, 2):
+        src = np.full(upscaler.input_shape, value, np.uint8)
+        dst = np.zeros(upscaler.output_shape, np.uint8)
+        if value == 2:
+            with pytest.raises(EngineError, match="fake failed on a frame: as asked"):
+                upscaler(src, dst)
+        else:
+            upscaler(src, dst)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_weights_have_the_shapes_of_a_small_quicksrnet(scale: Fraction) -> None:
+    layers = near_identity_weights(scale)
+    parameters = sum(weight.size + bias.size for weight, bias in layers)
+    assert [weight.shape[0] for weight, _ in layers[:3]] == [32, 32, 32]
+    if scale == 2:
+        assert parameters == 22_860
+    assert all(weight.dtype == bias.dtype == np.float32 for weight, bias in layers)

@@ -1,0 +1,5 @@
+"""`python -m upscaler` is `upscaler`."""
+
+from upscaler.cli.main import main
+
+main()

@@ -1,0 +1,136 @@
+"""`upscaler bench quality`: RGB PSNR of methods and engines on pairs of native renders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from protocol.errors import BadImageError
+from protocol.frames import PixelFormat, Size, parse_scale, upscaled_size
+from upscaler.catalogue import Catalogue
+from upscaler.console import console, progress, table
+from upscaler.contract import Frame, Request
+from upscaler.filters.library import FILTERS
+from upscaler.images import read_image
+from upscaler.metrics import psnr_db
+from upscaler.models.library import shipped
+from upscaler.pairs import Pair, find_pairs
+
+FLOAT_ENGINE = "onnxruntime"
+"""The reference runs the float model."""
+
+
+@dataclass(slots=True)
+class Score:
+    """PSNR of one method in dB, by game, one entry for each frame."""
+
+    by_game: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, game: str, psnr: float) -> None:
+        """Add one frame."""
+        self.by_game.setdefault(game, []).append(psnr)
+
+    @property
+    def mean(self) -> float:
+        """Mean over frames."""
+        return float(np.mean([psnr for each in self.by_game.values() for psnr in each]))
+
+
+def run(root: Path, *, split: str, scale: str, engines: Sequence[str]) -> None:
+    """Upscale the low render of every pair by everything and print how close the results come."""
+    ratio = parse_scale(scale)
+    pairs = find_pairs(root, split=split, scale=ratio)
+    contestants = _contestants(engines, ratio)
+    scores = {label: Score() for label, *_ in contestants}
+    agreement: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    with progress() as bar:
+        task = bar.add_task("frames x methods", total=len(pairs) * len(contestants))
+        for pair in pairs:
+            low, high = _read(pair, ratio)
+            results = {}
+            for label, catalogue, method in contestants:
+                results[label] = _upscale(catalogue, method, low, ratio)
+                scores[label].add(pair.game, psnr_db(results[label], high))
+                bar.advance(task)
+            quantised = [label for label in results if "int8" in label]
+            for pairing in combinations(quantised, 2):
+                first, second = (results[label] for label in pairing)
+                largest = int(np.abs(first.astype(np.int16) - second).max())
+                agreement.setdefault(pairing, []).append((psnr_db(first, second), largest))
+    _print(scores, agreement, len(pairs), f"split {split!r} at {ratio}x")
+
+
+def _contestants(engines: Sequence[str], scale: Fraction) -> list[tuple[str, Catalogue, str]]:
+    contestants: list[tuple[str, Catalogue, str]] = []
+    filters = Catalogue()
+    contestants += [(method, filters, method) for method in FILTERS]
+    for model in shipped():
+        if model.card.ratio != scale:
+            continue
+        kind = "int8" if model.card.quantised else "float32"
+        for engine in engines if model.card.quantised else [FLOAT_ENGINE]:
+            catalogue = Catalogue(engine=engine, models=[model.card.name])
+            emulated = ", emulated" if catalogue.engine.emulated else ""
+            label = f"{model.card.method} {kind} ({engine}{emulated})"
+            contestants.append((label, catalogue, model.card.method))
+    return contestants
+
+
+def _read(pair: Pair, scale: Fraction) -> tuple[Frame, Frame]:
+    low, high = (np.ascontiguousarray(read_image(path)[:, :, :3]) for path in (pair.low, pair.high))
+    expected = upscaled_size(Size(low.shape[1], low.shape[0]), scale)
+    if Size(high.shape[1], high.shape[0]) != expected:
+        msg = (
+            f"{pair.high} is {high.shape[1]}x{high.shape[0]}, but {pair.low} upscales to {expected}"
+        )
+        raise BadImageError(msg)
+    return low, high
+
+
+def _upscale(catalogue: Catalogue, method: str, low: Frame, scale: Fraction) -> Frame:
+    request = Request(
+        method=method,
+        size=Size(low.shape[1], low.shape[0]),
+        scale=scale,
+        pixel_format=PixelFormat.BGR8,
+    )
+    upscaler = catalogue.open(request)
+    result = np.empty(upscaler.output_shape, np.uint8)
+    upscaler(low, result)
+    upscaler.close()
+    return result
+
+
+def _print(
+    scores: dict[str, Score],
+    agreement: dict[tuple[str, str], list[tuple[float, int]]],
+    count: int,
+    what: str,
+) -> None:
+    games = sorted(next(iter(scores.values())).by_game)
+    shown = table(
+        f"RGB PSNR in dB over whole frames, {count} frames, {what}",
+        *("method", *games, "mean", "over bicubic", "over fsr1"),
+    )
+    for label, score in scores.items():
+        values = [float(np.mean(score.by_game[game])) for game in games]
+        gains = [score.mean - scores[base].mean for base in ("bicubic", "fsr1")]
+        shown.add_row(
+            label,
+            *(f"{value:.3f}" for value in [*values, score.mean]),
+            *(f"{gain:+.3f}" for gain in gains),
+        )
+    console.print(shown)
+    if not agreement:
+        return
+    between = table("engines with one another", "pair", "PSNR dB (lowest)", "largest difference")
+    for (first, second), frames in agreement.items():
+        lowest = min(psnr for psnr, _ in frames)
+        largest = max(levels for _, levels in frames)
+        between.add_row(f"{first} / {second}", f"{lowest:.2f}", str(largest))
+    console.print(between)

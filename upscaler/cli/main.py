@@ -1,0 +1,258 @@
+"""The commands and their options. Everything behind them loads when a command runs.
+
+`upscaler --help` must answer at once, so this module imports typer and nothing heavier.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.errors import BadRequestError, UpscalerError
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
+EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
+
+# Plain help: rich's panels alone would take longer than everything else together.
+app = typer.Typer(
+    help="Real-time game upscaling: QuickSRNet in 8 bits beside FSR1 and bicubic.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+bench = typer.Typer(
+    help="Measure speed and quality; everything compared is measured in one run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bench, name="bench")
+
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, npu, openvino or onnxruntime. auto never picks an emulated NPU.",
+        metavar="NAME",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A shipped model by name, or an .onnx file with a model card. Repeatable.",
+        metavar="NAME|FILE",
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="quicksrnet-small (the default), fsr1, bicubic or nearest.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads of the engine; all cores by default.", min=1, max=256)
+]
+Scale = Annotated[
+    str | None, typer.Option(help="2 (the default), 3, 4 or 1.5.", show_default=False)
+]
+TargetSize = Annotated[
+    str | None, typer.Option("--size", help="Size of the result, filters only.", metavar="WxH")
+]
+Sharpness = Annotated[
+    float, typer.Option(help="FSR1 sharpness in stops; 0 is sharpest.", metavar="STOPS")
+]
+InputSize = Annotated[str, typer.Option("--size", help="Size of the input.", metavar="WxH")]
+
+
+@app.command()
+def serve(
+    bind: Annotated[
+        str, typer.Option(help="tcp://127.0.0.1:PORT or ipc://PATH.", metavar="ENDPOINT")
+    ] = DEFAULT_ENDPOINT,
+    engine: Engine = "auto",
+    model: Models = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Offer this method only; the first is the default. Repeatable.", metavar="NAME"
+        ),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Run the service until SIGINT or SIGTERM."""
+    from upscaler.cli.serve import run
+
+    run(bind, engine=engine, models=model or [], methods=method or [], threads=threads)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and summary.json.")],
+    engine: Engine = "auto",
+    seconds: Annotated[float, typer.Option(help="How long the clip plays.", min=1, max=3600)] = 10,
+) -> None:
+    """Play a real game clip through the service and leave pictures of what came back."""
+    from upscaler.demo.run import run
+
+    run(out, engine=engine, seconds=seconds)
+
+
+@app.command()
+def image(
+    source: Annotated[Path, typer.Argument(metavar="IN")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    method: Method = None,
+    scale: Scale = None,
+    size: TargetSize = None,
+    sharpness: Sharpness = 0.2,
+    engine: Engine = "auto",
+    model: Models = None,
+    threads: Threads = None,
+) -> None:
+    """Upscale an image file; alpha is kept."""
+    from upscaler.cli.files import FileJob, upscale_image
+
+    upscale_image(
+        source,
+        target,
+        FileJob.parse(
+            method=method,
+            scale=scale,
+            target=size,
+            sharpness=sharpness,
+            engine=engine,
+            models=model or [],
+            threads=threads,
+        ),
+    )
+
+
+@app.command()
+def video(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A video or a folder of images.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT")],
+    method: Method = None,
+    scale: Scale = None,
+    size: TargetSize = None,
+    sharpness: Sharpness = 0.2,
+    engine: Engine = "auto",
+    model: Models = None,
+    threads: Threads = None,
+) -> None:
+    """Upscale a video file, or a folder of images into a video; without sound."""
+    from upscaler.cli.files import FileJob, upscale_video
+
+    upscale_video(
+        source,
+        target,
+        FileJob.parse(
+            method=method,
+            scale=scale,
+            target=size,
+            sharpness=sharpness,
+            engine=engine,
+            models=model or [],
+            threads=threads,
+        ),
+    )
+
+
+@bench.command("engine")
+def bench_engine(
+    size: InputSize = "960x540",
+    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Engines to compare; repeatable. openvino and onnxruntime by default."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Frames for each.", min=3)] = 30,
+    threads: Annotated[int, typer.Option(help="Threads of each engine.", min=1)] = 2,
+) -> None:
+    """Time inference and filters alone, interleaved frame by frame."""
+    from upscaler.bench.engine import run
+
+    run(
+        size=parse_size(size),
+        scale=scale,
+        pixel_format=pixel_format,
+        engines=engine or ["openvino", "onnxruntime"],
+        rounds=rounds,
+        threads=threads,
+    )
+
+
+@bench.command("overhead")
+def bench_overhead(
+    size: InputSize = "960x540",
+    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgba8",
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods; repeatable. All by default.")
+    ] = None,
+    engine: Engine = "auto",
+    frames: Annotated[int, typer.Option(help="Frames for each method.", min=10)] = 200,
+    ipc: Annotated[bool, typer.Option("--ipc", help="Use ipc instead of tcp.")] = False,
+) -> None:
+    """Time a frame's round trip through a real service process, stage by stage."""
+    from upscaler.bench.overhead import run
+
+    run(
+        size=parse_size(size),
+        scale=scale,
+        pixel_format=pixel_format,
+        methods=method or [],
+        engine=engine,
+        frames=frames,
+        ipc=ipc,
+    )
+
+
+@bench.command("quality")
+def bench_quality(
+    frames: Annotated[Path, typer.Option(help="Folder of pairs with a manifest.json.")],
+    split: Annotated[str, typer.Option(help="Which split to measure.")] = "test",
+    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Engines for the quantised model; repeatable. npu may be emulated."),
+    ] = None,
+) -> None:
+    """Compare methods, and engines with one another, in RGB PSNR against native renders."""
+    from upscaler.bench.quality import run
+
+    run(frames, split=split, scale=scale, engines=engine or ["openvino", "onnxruntime"])
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) from "960x540"; raises BadRequestError for anything else."""
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        msg = f"{text!r} is no size; write it as WIDTHxHEIGHT, such as 960x540"
+        raise BadRequestError(msg)
+    return int(width), int(height)
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr and exit code 2."""
+    # OpenCV and its FFmpeg write warnings of their own about files that our errors name.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        app()
+    except UpscalerError as error:
+        sys.stderr.write(f"upscaler: {error}\n")
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("upscaler: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`upscaler ... | head`): nothing is left to say, nor to whom.
+        sys.stderr.close()
+        sys.exit(EXIT_ERROR)

@@ -1,0 +1,50 @@
+"""`upscaler serve`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from types import FrameType
+
+from upscaler import __version__
+from upscaler.catalogue import Catalogue
+from upscaler.service.process import READY
+from upscaler.service.server import Service
+
+
+def run(
+    endpoint: str,
+    *,
+    engine: str,
+    models: Sequence[str],
+    methods: Sequence[str],
+    threads: int | None,
+) -> None:
+    """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
+    print(f"upscaler {__version__}")  # noqa: T201
+    if catalogue.needs_engine:
+        chosen = catalogue.engine
+        emulated = ", EMULATED: right results, meaningless times" if chosen.emulated else ""
+        print(f"engine    {chosen.name} {chosen.version} on {chosen.device}{emulated}")  # noqa: T201
+        for model in catalogue.networks:
+            card = model.card
+            print(f"model     {card.name}: {card.scale}x, {card.quantisation}")  # noqa: T201
+    else:
+        print("engine    none: filters only")  # noqa: T201
+    print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201
+    service = Service(endpoint, catalogue)
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *_: os._exit(1))
+        service.stop()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    print(f"{READY}{service.endpoint}", flush=True)  # noqa: T201
+    service.run()
+    print("stopped", flush=True)  # noqa: T201

@@ -1,0 +1,1 @@
+"""Classical filters: what the network is compared with."""

@@ -1,0 +1,1 @@
+"""Models: their cards, where they are found, and how they are fitted to a frame."""

@@ -1,0 +1,116 @@
+"""Shipped stand-ins for tests, here and in programs that use the service.
+
+Real implementations of the contracts that need no vendor library, no model file and no luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.frames import PixelFormat, Size
+from upscaler.contract import Frame
+from upscaler.engines.base import Facts, NetworkUpscaler, facts_of
+from upscaler.models.card import ModelCard
+from upscaler.models.library import Model
+
+NAME = "fake"
+RGB = 3
+
+Hook = Callable[[Frame, Frame], None]
+"""Called with (src, dst) before each frame: to count, to wait for an event, or to raise."""
+
+
+class FakeEngine:
+    """An engine that repeats pixels instead of running the network.
+
+    Deterministic, exact and instant; `before_frame` makes it as slow or as broken as a test needs.
+    """
+
+    name = NAME
+    device = "CPU: none in particular"
+    emulated = False
+    version = "0"
+
+    def __init__(self, before_frame: Hook | None = None) -> None:
+        self._before_frame = before_frame
+
+    def load(self, model: Model, size: Size, pixel_format: PixelFormat) -> FakeUpscaler:
+        """Return a nearest-neighbour upscaler of the model's method and scale.
+
+        Raises BadRequestError (UNSUPPORTED_SIZE) for a size that the scale cannot take.
+        """
+        facts = facts_of(model, size, pixel_format, engine=NAME, device=self.device)
+        return FakeUpscaler(facts, self._before_frame)
+
+
+class FakeUpscaler(NetworkUpscaler):
+    """Nearest neighbour: output row y shows input row floor(y / scale), columns likewise."""
+
+    def __init__(self, facts: Facts, before_frame: Hook | None) -> None:
+        super().__init__(facts)
+        self._before_frame = before_frame
+
+    def _infer(self, src: Frame, dst: Frame) -> None:
+        if self._before_frame is not None:
+            self._before_frame(src, dst)
+        rows, columns = (
+            np.arange(large) * small // large
+            for small, large in zip(src.shape[:2], dst.shape[:2], strict=True)
+        )
+        dst[...] = src[rows[:, None], columns]
+
+    def _release(self) -> None:
+        pass
+
+
+def near_identity_weights(
+    scale: Fraction, *, width: int = 32, depth: int = 2, noise: float = 0.03, seed: int = 0
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Weights of an untrained QuickSRNet: nearest neighbour plus noise, so results look real.
+
+    One (weight, bias) for each convolution, float32, weight (out, in, k, k); channels in PyTorch's
+    order, as `trainer.graph` takes them. `noise` is the standard deviation of a weight.
+    """
+    random = np.random.default_rng(seed)
+    block, upsampling = scale.denominator, scale.numerator
+    kernel = 1 if block > 1 else 3
+    shapes = [(width, RGB, 3, 3), *[(width, width, 3, 3)] * depth]
+    shapes.append((RGB * upsampling**2, width * block**2, kernel, kernel))
+    layers = []
+    for shape in shapes:
+        weight = random.normal(0, noise, shape).astype(np.float32)
+        layers.append((weight, random.normal(0, noise / 3, shape[0]).astype(np.float32)))
+    for weight, _ in layers[:-1]:
+        for channel in range(min(weight.shape[:2])):
+            weight[channel, channel, 1, 1] += 1
+    last = layers[-1][0]
+    for colour, y, x in np.ndindex(RGB, upsampling, upsampling):
+        out = (colour * upsampling + y) * upsampling + x
+        source = (colour * block + y * block // upsampling) * block + x * block // upsampling
+        last[out, source, kernel // 2, kernel // 2] += 1
+    return layers
+
+
+def example_card(scale: Fraction, *, weights_sha256: str, quantised: bool = True) -> ModelCard:
+    """Card of a QuickSRNet Small with such weights: named after its scale, measured nowhere."""
+    kind = "w8a8" if quantised else "float"
+    return ModelCard(
+        name=f"example-{scale.numerator}-{scale.denominator}-{kind}",
+        method="quicksrnet-small",
+        architecture="QuickSRNet",
+        width=32,
+        depth=2,
+        scale=str(scale),
+        size_multiple=scale.denominator,
+        channels=RGB,
+        quantisation="W8A8" if quantised else "none",
+        training="none",
+        data="none",
+        licence="BSD-3-Clause",
+        psnr_db={},
+        weights_sha256=weights_sha256,
+    )
