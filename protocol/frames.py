@@ -108,9 +108,11 @@ def check_size(size: Size, *, what: str = "frame") -> None:
 def upscaled_size(size: Size, scale: Fraction) -> Size:
     """Return the exact output size.
 
-    Raises BadRequestError (UNSUPPORTED_SIZE) when a side is no multiple of the scale's
-    denominator (1.5x needs even sides), or when input or output exceed the limits.
+    Raises BadRequestError: UNSUPPORTED_SCALE for another scale than 3/2, 2, 3, 4, and
+    UNSUPPORTED_SIZE when a side is no multiple of the scale's denominator (1.5x needs even sides)
+    or when input or output exceed the limits.
     """
+    parse_scale(scale)
     check_size(size)
     block = scale.denominator
     if size.width % block or size.height % block:

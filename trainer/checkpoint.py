@@ -29,10 +29,12 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, draft)
-        draft.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        draft.unlink(missing_ok=True)
+        try:
+            torch.save(state, draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         msg = f"cannot write the checkpoint {path}: {error}"
         raise BadRequestError(msg) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -92,7 +93,7 @@ def export_float(
     """
     proto = float_graph(float_layers(network), network.architecture.scale)
     card = _card(network.architecture, proto, provenance, quantisation="none")
-    return _write(proto, card, folder, test, _simulated_by(network), check=False)
+    return _write(proto, card, folder, test, None)
 
 
 def export_quantised(
@@ -111,8 +112,7 @@ def export_quantised(
     """
     proto = quantised_graph(quantised.layers, quantised.architecture.scale)
     card = _card(quantised.architecture, proto, provenance, quantisation=quantisation)
-    reference = _simulated_by(quantised.simulation.model)
-    return _write(proto, card, folder, test, reference, check=True)
+    return _write(proto, card, folder, test, partial(run_network, quantised.simulation.model))
 
 
 def load_float_model(path: Path) -> QuickSRNet:
@@ -173,36 +173,39 @@ def _write(
     card: ModelCard,
     folder: Path,
     test: list[LoadedPair],
-    reference: Callable[[Frame], Frame],
-    *,
-    check: bool,
+    reference: Callable[[Frame], Frame] | None,
 ) -> Exported:
     path = folder / f"{card.name}.onnx"
     draft = folder / f".{path.name}.draft"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _save(proto, card, draft)
-        with opened(open_model(draft)) as upscale:
-            share = agreement(upscale, reference, test) if check else 1.0
-            if share < AGREEING_SHARE:
-                msg = (
-                    f"{card.name} was not written: only {share:.2%} of its values are within "
-                    f"{MAX_DIFFERENCE} level of the simulation, {AGREEING_SHARE:.0%} must be"
-                )
-                raise EngineError(msg, code=ErrorCode.INTERNAL)
-            evaluation = evaluate(upscale, test)
-        measured = {**evaluation.by_game_db, "mean": evaluation.mean_db}
-        card = msgspec.structs.replace(
-            card, psnr_db={name: round(psnr, 3) for name, psnr in measured.items()}
-        )
-        _save(proto, card, draft)
-        draft.replace(path)
+        try:
+            _save(proto, card, draft)
+            with opened(open_model(draft)) as upscale:
+                share = agreement(upscale, reference, test) if reference is not None else 1.0
+                _check_agreement(card.name, share)
+                evaluation = evaluate(upscale, test)
+            measured = {**evaluation.by_game_db, "mean": evaluation.mean_db}
+            card = msgspec.structs.replace(
+                card, psnr_db={name: round(psnr, 3) for name, psnr in measured.items()}
+            )
+            _save(proto, card, draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror or error}"
         raise BadRequestError(msg) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return Exported(path=path, card=card, evaluation=evaluation, agreement=share)
+
+
+def _check_agreement(name: str, share: float) -> None:
+    if share < AGREEING_SHARE:
+        msg = (
+            f"{name} was not written: only {share:.2%} of its values are within "
+            f"{MAX_DIFFERENCE} level of the simulation, {AGREEING_SHARE:.0%} must be"
+        )
+        raise EngineError(msg, code=ErrorCode.INTERNAL)
 
 
 def _save(proto: onnx.ModelProto, card: ModelCard, path: Path) -> None:
@@ -233,10 +236,6 @@ def _card(
         psnr_db={},
         weights_sha256=weights_sha256(proto),
     )
-
-
-def _simulated_by(network: torch.nn.Module) -> Callable[[Frame], Frame]:
-    return lambda frame: run_network(network, frame)
 
 
 def _bias(conv: torch.nn.Conv2d) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 import socket
 import subprocess
@@ -235,6 +236,18 @@ def test_ipc_is_for_its_owner_alone_and_is_not_stolen(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match="another service is listening there"):
             ServiceProcess(["--method", "nearest"], bind=endpoint)
         assert stream(endpoint, CASES[5])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the NPU is emulated on x86_64 only")
+def test_an_emulated_npu_is_called_emulated_everywhere() -> None:
+    with ServiceProcess(["--engine", "npu"]) as service:
+        assert any("npu" in line and "EMULATED" in line for line in service.banner)
+        with Client(service.endpoint, size=(64, 36), timeout_s=120) as client:
+            assert client.welcome.emulated
+            assert "emulated" in client.welcome.device
+            emulated = client.upscale(game_frame(Size(64, 36), parse_format("rgb8")))
+    reference = expected(CASES[0], game_frame(Size(64, 36), parse_format("rgb8")))
+    assert np.abs(emulated.astype(int) - reference).max() <= 5
 
 
 def test_a_service_may_offer_some_methods_only() -> None:

@@ -29,6 +29,15 @@ def render(width: int, height: int, phase: float) -> NDArray[np.uint8]:
     return np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks are slower on several threads, and very slow on busy ones."""
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pairs as the trainer expects it: 6 to train on, 3 to test on, two games."""

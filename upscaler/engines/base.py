@@ -5,11 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
-
-from protocol.errors import BadRequestError, EngineError, ErrorCode
+from protocol.errors import EngineError, ErrorCode
 from protocol.frames import PixelFormat, Size, upscaled_size
-from upscaler.contract import Frame
+from upscaler.contract import Frame, check_frames
 from upscaler.models.library import Model
 
 
@@ -74,11 +72,7 @@ class NetworkUpscaler(ABC):
         if self._closed:
             msg = f"this {self.name} upscaler is closed; load the model again"
             raise EngineError(msg)
-        _check(src, self.input_shape, "source")
-        _check(dst, self.output_shape, "result")
-        if not dst.flags.writeable:
-            msg = "the result cannot be written to read-only memory; pass a writable array"
-            raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
+        check_frames(self, src, dst)
         try:
             self._infer(src, dst)
         except Exception as error:
@@ -98,17 +92,6 @@ class NetworkUpscaler(ABC):
     @abstractmethod
     def _release(self) -> None:
         """Drop the runtime's objects; called once."""
-
-
-def _check(frame: Frame, shape: tuple[int, int, int], what: str) -> None:
-    if frame.shape == shape and frame.dtype == np.uint8 and frame.flags.c_contiguous:
-        return
-    layout = "" if frame.flags.c_contiguous else ", not C-contiguous"
-    msg = (
-        f"the {what} must be a C-contiguous uint8 array of shape {shape}, not {frame.dtype} "
-        f"{frame.shape}{layout}"
-    )
-    raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
 
 
 def compile_failed(engine: str, model: Model, error: Exception) -> EngineError:

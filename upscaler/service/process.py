@@ -33,6 +33,7 @@ class ServiceProcess:
             command, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
         assert self._process.stdout is not None
+        self._signalled = False
         self.banner: list[str] = []
         self.endpoint = ""
         for line in self._process.stdout:
@@ -68,7 +69,8 @@ class ServiceProcess:
         return self._process.poll() is None
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the service."""
+        """Send a signal to the service; `close` then only waits for it to end."""
+        self._signalled = True
         self._process.send_signal(number)
 
     def log(self) -> str:
@@ -81,7 +83,8 @@ class ServiceProcess:
     def close(self, *, timeout_s: float = 30.0) -> int:
         """Ask the service to end and return its exit code; kills it after `timeout_s`."""
         if self.running:
-            self._process.terminate()
+            if not self._signalled:  # a second signal would end it at once
+                self._process.terminate()
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
