@@ -3,8 +3,9 @@
     with Client("tcp://127.0.0.1:5560", size=(960, 540), scale=2, pixel_format="rgba8") as client:
         upscaled = client.upscale(frame)
 
-Not thread-safe: a client belongs to one thread. `submit` copies the frame, so the caller may reuse
-its array at once; a received array is the message's own memory and belongs to the caller.
+Not thread-safe: a client belongs to one thread. `submit` copies the frame unless told not to, so
+the caller may reuse its array at once; a received array is the message's own memory and belongs to
+the caller.
 """
 
 from __future__ import annotations
@@ -145,12 +146,13 @@ class Client:
         if self._session.in_flight or self._received:
             msg = "upscale() while frames are in flight; receive() them first"
             raise BadRequestError(msg)
-        self.submit(frame)
+        self.submit(frame, copy=False)
         return self.receive().pixels
 
-    def submit(self, frame: Frame) -> int:
+    def submit(self, frame: Frame, *, copy: bool = True) -> int:
         """Send a frame and return its id; waits while all credits are in flight.
 
+        Without `copy` the array must be left alone until the frame's result has been received.
         Raises BadRequestError for an array of another shape or dtype than the session's, and
         ServiceTimeoutError when no credit comes back in time. Results that arrive meanwhile are
         kept for `receive`.
@@ -168,7 +170,9 @@ class Client:
             stride=width * channels, submitted_ns=time.perf_counter_ns()
         )
         parts = [header, np.ascontiguousarray(frame)]
-        if not self._transport.send(parts, timeout_s=max(0.0, deadline - time.monotonic())):
+        if not self._transport.send(
+            parts, timeout_s=max(0.0, deadline - time.monotonic()), copy=copy
+        ):
             raise self._timed_out()
         return frame_id
 

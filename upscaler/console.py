@@ -13,7 +13,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False)
 
 
 def progress(*, console: Console = console, transient: bool = True) -> Progress:

@@ -119,7 +119,7 @@ def test_a_model_that_disagrees_with_the_simulation_is_not_written(
 ) -> None:
     quantised = quantise_tiny(frames, Fraction(2))
     quantised.layers[0].bias[:] += 0.05
-    with pytest.raises(EngineError, match="was not written: only .* within 1 level"):
+    with pytest.raises(EngineError, match=r"was not written: only .* within 1 level"):
         export_int8(quantised, load(frames, Fraction(2)), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

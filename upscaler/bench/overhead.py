@@ -56,7 +56,7 @@ def run(
                 ) as client:
                     timings: list[Timing] = []
                     for turn in range(frames + WARM_UP):
-                        client.submit(frame)
+                        client.submit(frame, copy=False)
                         timing = client.receive().timing
                         if turn >= WARM_UP:
                             timings.append(timing)
