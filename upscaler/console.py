@@ -33,5 +33,5 @@ def table(title: str, *columns: str) -> Table:
     """Return a table whose first column is text and whose others are numbers."""
     made = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right")
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     return made

@@ -47,7 +47,7 @@ def run(out: Path, *, engine: str, seconds: float) -> None:
     size, target = (low.shape[1], low.shape[0]), (native.shape[1], native.shape[0])
     with ServiceProcess(["--engine", engine]) as service:
         for line in service.banner:
-            console.print(line)
+            console.print(line, soft_wrap=True)
         pictures: dict[str, Frame] = {}
         timings: dict[str, list[Timing]] = {}
         for method in METHODS:
@@ -80,7 +80,7 @@ def run(out: Path, *, engine: str, seconds: float) -> None:
             f"{method:17} {psnr[method]:6.2f} dB   p50 {latency.p50_ms:6.1f} ms   "
             f"p99 {latency.p99_ms:6.1f} ms   over {latency.count} frames"
         )
-    console.print(f"look at {out / 'compare.png'} and {out / 'latency.png'}")
+    console.print(f"look at {out / 'compare.png'} and {out / 'latency.png'}", soft_wrap=True)
 
 
 def _play(
