@@ -9,16 +9,17 @@ What AIMET does by default does not fit a network whose activations all lie in 0
 - Its symmetric weights use -128..127. The deployed ones use -127..127, so the simulation does too.
 
 Weights are int8, symmetric, one scale per output channel (the largest magnitude is 127). Biases
-stay float in the simulation and become int32 at scale (1/255) * weight scale when written: half a
-step of that is under 1/20,000 of a level for any scale below 0.01.
+stay float in the simulation and become int32 at scale (1/255) * weight scale when written: at a
+weight scale of 0.01 that moves a sum by at most 1/200 of a level.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -57,36 +58,6 @@ class QuantisedWeights:
     scale: Tensor
 
 
-def simulate(network: QuickSRNet, *, rounding: Rounding | None = None) -> Simulation:
-    """Quantise `network` to W8A8 and return the simulation; `network` is not changed.
-
-    Weights are rounded to nearest, or by AdaRound when `rounding` says how.
-    Raises EngineError when AIMET is missing.
-    """
-    aimet = _load()
-    from aimet_torch.common.defs import QuantScheme
-
-    with TemporaryDirectory() as folder:
-        encodings = None
-        if rounding is not None:
-            network = _adaround(network, rounding, Path(folder))
-            encodings = Path(folder) / f"{_ENCODINGS}.encodings"
-        sim = aimet.QuantizationSimModel(
-            network,
-            dummy_input=_example(network),
-            quant_scheme=QuantScheme.min_max,
-            default_param_bw=8,
-            default_output_bw=8,
-            config_file=HEXAGON,
-        )
-        if encodings is not None:
-            sim.set_and_freeze_param_encodings(str(encodings))
-    with torch.no_grad():
-        _fix_activations(sim.model)
-        layers = [_fix_weights(aimet, conv) for conv in _convolutions(sim.model)]
-    return Simulation(model=sim.model.eval(), convolutions=layers)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounding:
     """How to run AdaRound.
@@ -102,11 +73,36 @@ class Rounding:
     seed: int
 
 
-_ENCODINGS = "weights"
+def simulate(network: QuickSRNet, *, rounding: Rounding | None = None) -> Simulation:
+    """Quantise `network` to W8A8 and return the simulation; `network` is not changed.
+
+    Weights are rounded to nearest, or by AdaRound when `rounding` says how.
+    Raises EngineError when AIMET is missing.
+    """
+    with _vendor_warnings_ignored():
+        aimet = _load()
+        from aimet_torch.common.defs import QuantScheme
+
+        sim = aimet.QuantizationSimModel(
+            network,
+            dummy_input=_example(network),
+            quant_scheme=QuantScheme.min_max,
+            default_param_bw=8,
+            default_output_bw=8,
+            config_file=HEXAGON,
+        )
+        rounded = network if rounding is None else _adaround(network, rounding)
+        with torch.no_grad():
+            _fix_activations(sim.model)
+            layers = [
+                _fix_weights(aimet, conv, target.weight)
+                for conv, target in zip(_convolutions(sim.model), rounded.convolutions, strict=True)
+            ]
+    return Simulation(model=sim.model.eval(), convolutions=layers)
 
 
-def _adaround(network: QuickSRNet, rounding: Rounding, folder: Path) -> QuickSRNet:
-    """Return `network` with rounded weights; their encodings go into a file in `folder`."""
+def _adaround(network: QuickSRNet, rounding: Rounding) -> QuickSRNet:
+    """Return a copy of `network` with rounded weights, whose steps are those of a simulation."""
     from aimet_torch.adaround import Adaround, AdaroundParameters
     from aimet_torch.common.defs import QuantScheme
 
@@ -116,15 +112,16 @@ def _adaround(network: QuickSRNet, rounding: Rounding, folder: Path) -> QuickSRN
         default_num_iterations=rounding.iterations,
         default_reg_param=rounding.regularisation,
     )
-    # AdaRound picks its crops with torch's global generator.
-    with torch.random.fork_rng(devices=[]):
+    # AdaRound picks its crops with torch's global generator, and insists on writing a file of
+    # encodings. They are those of the simulation: both take the largest magnitude as 127.
+    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as folder:
         torch.manual_seed(rounding.seed)
         rounded: QuickSRNet = Adaround.apply_adaround(
             network,
             _example(network),
             parameters,
-            path=str(folder),
-            filename_prefix=_ENCODINGS,
+            path=folder,
+            filename_prefix="weights",
             default_param_bw=8,
             default_quant_scheme=QuantScheme.min_max,
             default_config_file=HEXAGON,
@@ -156,24 +153,26 @@ def _remove(quantisers: nn.ModuleList) -> None:
         quantisers[index] = None  # type: ignore[assignment] # AIMET's sign for "not quantised"
 
 
-def _fix_weights(aimet: Any, conv: Any) -> QuantisedWeights:
-    """Replace the weight quantiser of a layer by one of -127..127 at the same scale."""
+def _fix_weights(aimet: Any, conv: Any, rounded: Tensor) -> QuantisedWeights:
+    """Put a layer's weights on steps of the scale that AIMET measured on the float ones.
+
+    `rounded` lies near or on whole steps already; this clips it to -127..127. The quantiser goes,
+    for there is nothing left to round when the simulation runs.
+    """
     measured = conv.param_quantizers["weight"]
-    if not measured.is_initialized():
-        with measured.compute_encodings():
-            measured(conv.weight)
+    with measured.compute_encodings():
+        measured(conv.weight)
     scale = measured.get_scale()
     strict = aimet.quantization.affine.QuantizeDequantize(
         tuple(scale.shape), qmin=-WEIGHT_LEVELS, qmax=WEIGHT_LEVELS, symmetric=True
     )
     strict.set_range(-WEIGHT_LEVELS * scale, WEIGHT_LEVELS * scale)
-    strict.requires_grad_(requires_grad=False)
-    strict.allow_overwrite(False)  # noqa: FBT003 - AIMET's signature
-    conv.param_quantizers["weight"] = strict
+    conv.weight.copy_(strict(rounded))
+    conv.param_quantizers["weight"] = None
     return QuantisedWeights(
-        weight=strict(conv.weight).as_subclass(Tensor).detach().clone(),
+        weight=conv.weight.detach().clone(),
         bias=conv.bias.detach().clone(),
-        scale=strict.get_scale().detach().flatten().clone(),
+        scale=scale.detach().flatten().clone(),
     )
 
 
@@ -200,6 +199,18 @@ def _load() -> Any:
         raise EngineError(msg) from error
     AimetLogger.set_level_for_all_areas(logging.ERROR)
     return aimet_torch
+
+
+@contextmanager
+def _vendor_warnings_ignored() -> Iterator[None]:
+    """Keep AIMET's use of deprecated torch and AIMET functions from the user, and from our tests.
+
+    The versions are pinned as one set, so what is deprecated still works.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+        yield
 
 
 def _import_torchvision() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -62,7 +62,7 @@ def train(
     _prepare_torch(threads)
     from dataclasses import replace
 
-    from rich.console import Console
+    from rich import get_console
 
     from trainer.data import load_split
     from trainer.recipes import find_recipe
@@ -79,9 +79,9 @@ def train(
     trainer = Trainer(recipe, pairs)
     if resume:
         trainer.resume(checkpoint)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{recipe_name}: {recipe.iterations} iterations on {len(pairs)} pairs")
+    console = get_console()  # the one of the progress bar, so that lines appear above it
     with _interrupt_noted() as interrupted:
+        console.print(f"{recipe_name}: {recipe.iterations} iterations on {len(pairs)} pairs")
         for loss in run(trainer, checkpoint, stop=interrupted.is_set):
             console.print(f"{trainer.done:>7} iterations, loss {loss:.6f}")
     if trainer.done < recipe.iterations:
@@ -173,10 +173,13 @@ def evaluate(
         _print_table({"bicubic": bicubic, found.card.name: evaluate_upscale(upscale, pairs)})
 
 
-def main() -> None:
-    """Run the command line; an error is one line on stderr and exit code 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error is one line on stderr and exit code 2.
+
+    `arguments` are those of the process when None.
+    """
     try:
-        app()
+        app(arguments)
     except UpscalerError as error:
         sys.stderr.write(f"upscaler-train: {error}\n")
         sys.exit(EXIT_ERROR)

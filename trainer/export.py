@@ -122,6 +122,9 @@ def load_float_model(path: Path) -> QuickSRNet:
     """
     model = open_model(path)
     card = model.card
+    if card.quantised:
+        msg = f"{path} is quantised; name its float original, whose name ends in -float"
+        raise BadRequestError(msg, code=ErrorCode.UNKNOWN_MODEL)
     weights = {
         initialiser.name: torch.from_numpy(numpy_helper.to_array(initialiser).copy())
         for initialiser in model.proto().graph.initializer
@@ -137,7 +140,7 @@ def load_float_model(path: Path) -> QuickSRNet:
                 weight, bias = weight[order].reshape(conv.weight.shape), bias[order]
             conv.load_state_dict({"weight": weight, "bias": bias})
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
-        msg = f"{path} is no float QuickSRNet of upscaler-train; name a -float model"
+        msg = f"{path} is no QuickSRNet of upscaler-train ({error})"
         raise BadRequestError(msg, code=ErrorCode.UNKNOWN_MODEL) from error
     return network.eval()
 

@@ -12,7 +12,8 @@ SMALL = Architecture(width=32, depth=2, scale=Fraction(2))
 
 RECIPES = {
     # What the shipped weights were trained with. Squared error, since native renders are aliased
-    # and PSNR is judged on the mean: after 1,500 steps it stood 0.3 dB above L1 at one rate.
+    # and PSNR is judged on the mean: after 1,500 steps at a rate of 1e-3, on held-out training
+    # scenes, it stood 0.1 to 0.3 dB above L1; a rate of 4e-3 then gave another 0.3 to 0.5 dB.
     "small-x2": Recipe(
         architecture=SMALL,
         iterations=60_000,

@@ -16,7 +16,7 @@ NEEDS_TORCH = ("checkpoint", "data", "evaluate", "export", "network", "quantise"
 collect_ignore = [] if find_spec("torch") else [f"test_{name}.py" for name in NEEDS_TORCH]
 
 ROLES = {"x2": 2.0, "x1.5": 1.5}
-LOW_WIDTH, LOW_HEIGHT = 48, 36
+LOW_WIDTH, LOW_HEIGHT = 96, 72
 
 
 def render(width: int, height: int, phase: float) -> NDArray[np.uint8]:

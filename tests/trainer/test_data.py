@@ -35,7 +35,7 @@ def position_pair(scale: Fraction, *, game: str = "one") -> LoadedPair:
     return LoadedPair(pair=pair, low=picture(block), high=picture(scale.numerator))
 
 
-@pytest.mark.parametrize(("scale", "width"), [(TWO, 48), (Fraction(3, 2), 64)])
+@pytest.mark.parametrize(("scale", "width"), [(TWO, 96), (Fraction(3, 2), 128)])
 def test_loads_the_pairs_of_a_split(frames: Path, scale: Fraction, width: int) -> None:
     train = load_split(frames, split="train", scale=scale)
     test = load_split(frames, split="test", scale=scale)
@@ -43,7 +43,7 @@ def test_loads_the_pairs_of_a_split(frames: Path, scale: Fraction, width: int) -
     assert not {each.pair.name for each in train} & {each.pair.name for each in test}
     assert train[0].low.dtype == torch.uint8
     assert train[0].low.shape == (3, width * 3 // 4, width)
-    assert train[0].high.shape == (3, 72, 96)
+    assert train[0].high.shape == (3, 144, 192)
 
 
 def test_colours_are_rgb(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_colours_are_rgb(tmp_path: Path) -> None:
 def test_a_pair_of_the_wrong_size_is_named(frames: Path, tmp_path: Path) -> None:
     root = tmp_path / "frames"
     shutil.copytree(frames, root)
-    write_image(root / "00_hr.png", np.zeros((70, 96, 3), np.uint8))
-    with pytest.raises(BadImageError, match=r"00_hr.png is 96x70, but 2 times .* is 96x72"):
+    write_image(root / "00_hr.png", np.zeros((140, 192, 3), np.uint8))
+    with pytest.raises(BadImageError, match=r"00_hr.png is 192x140, but 2 times .* is 192x144"):
         load_split(root, split="train", scale=TWO)
 
 
@@ -94,8 +94,8 @@ def test_games_weigh_the_same_however_many_frames_they_have() -> None:
 
 
 def test_refuses_a_patch_larger_than_a_frame(frames: Path) -> None:
-    with pytest.raises(BadImageError, match="smaller than the training patch of 40"):
-        sampler(load_split(frames, split="train", scale=TWO), scale=TWO, patch=40)
+    with pytest.raises(BadImageError, match="smaller than the training patch of 80"):
+        sampler(load_split(frames, split="train", scale=TWO), scale=TWO, patch=80)
 
 
 def test_refuses_a_patch_that_cannot_be_scaled() -> None:

@@ -95,7 +95,7 @@ def test_an_int8_model_gives_the_simulations_pixels(
     exported = export_int8(quantised, test, tmp_path)
     assert exported.agreement >= 0.999
     assert exported.path.name == f"quicksrnet-f8-m1-x{float(scale):g}.onnx"
-    with pytest.raises(BadRequestError, match="is no float QuickSRNet"):
+    with pytest.raises(BadRequestError, match="is quantised; name its float original"):
         load_float_model(exported.path)
 
 

@@ -108,8 +108,10 @@ def _pack(red, green, blue):
     return r | (g << _u(8)) | (b << _u(16))
 
 
+# Declared read-only, since a caller's frame may be; writable arrays pass too.
 @njit(
-    "void(uint8[:, :, ::1], boolean, uint32[:, ::1], float32[:, ::1], intp, intp)",
+    "void(Array(uint8, 3, 'C', readonly=True), boolean, uint32[:, ::1], float32[:, ::1], intp,"
+    " intp)",
     nogil=True,
     cache=True,
 )

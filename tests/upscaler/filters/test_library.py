@@ -8,6 +8,7 @@ import pytest
 
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
+from upscaler.contract import Frame
 from upscaler.filters.library import FILTERS, make_filter
 
 
@@ -68,3 +69,14 @@ def test_arrays_of_another_shape_are_refused(method: str) -> None:
         with pytest.raises(BadRequestError, match=r"the source|the result") as caught:
             made(src, dst)
         assert caught.value.code is ErrorCode.PIXELS_MISMATCH
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_the_source_may_be_read_only(method: str, frame: Frame) -> None:
+    made = make_filter(method, Size(64, 36), Size(128, 72), PixelFormat.RGB8)
+    expected, result = (np.zeros(made.output_shape, np.uint8) for _ in range(2))
+    made(frame.copy(), expected)
+    fixed = np.frombuffer(frame.tobytes(), np.uint8).reshape(frame.shape)
+    assert not fixed.flags.writeable
+    made(fixed, result)
+    assert np.array_equal(result, expected)
