@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from trainer.cli import main
 from upscaler.models.library import open_model
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is missing")
@@ -18,12 +17,15 @@ needs_aimet = pytest.mark.skipif(find_spec("aimet_torch") is None, reason="AIMET
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from trainer.cli import main; main()"
 
 
-def run(*arguments: str | Path) -> int:
-    """Run the command in this process, and return its exit code."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(each) for each in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trainer.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=cwd,
+    )
 
 
 def run_without_torch(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -73,48 +75,45 @@ def test_missing_torch_says_what_to_install(tmp_path: Path) -> None:
 def test_errors_are_one_line(
     frames: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     *,
     arguments: list[str],
     parts: list[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     data = [] if "--data" in arguments else ["--data", str(frames)]
     out = [] if "evaluate" in arguments else ["--out", str(tmp_path)]
-    assert run(*arguments, *data, *out) == 2
-    assert_one_line(*capsys.readouterr(), *parts)
+    done = run(*arguments, *data, *out, cwd=tmp_path)
+    assert done.returncode == 2
+    assert_one_line(done.stdout, done.stderr, *parts)
 
 
 @needs_torch
-def test_training_does_not_overwrite_a_checkpoint(
-    frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_does_not_overwrite_a_checkpoint(frames: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"precious")
-    assert run("train", "--data", frames, "--out", tmp_path) == 2
-    assert_one_line(*capsys.readouterr(), "checkpoint.pt exists; add --resume")
+    done = run("train", "--data", frames, "--out", tmp_path)
+    assert done.returncode == 2
+    assert_one_line(done.stdout, done.stderr, "checkpoint.pt exists; add --resume")
     assert (tmp_path / "checkpoint.pt").read_bytes() == b"precious"
 
 
 @needs_aimet
-def test_from_frames_to_a_measured_int8_model(
-    frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_frames_to_a_measured_int8_model(frames: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    assert run("train", "--data", frames, "--out", tmp_path, "--iterations", "2") == 0
+    trained = run("train", "--data", frames, "--out", tmp_path, "--iterations", "2")
+    assert trained.returncode == 0, trained.stderr
     assert checkpoint.is_file()
     quantise = ("quantise", "--checkpoint", checkpoint, "--adaround-iterations", "3")
-    assert run(*quantise, "--data", frames, "--out", tmp_path) == 0
-    printed = capsys.readouterr().out
+    quantised = run(*quantise, "--data", frames, "--out", tmp_path)
+    assert quantised.returncode == 0, quantised.stderr
     for word in ("bicubic", "float", "int8", "boards", "slopes", "dB below float"):
-        assert word in printed
+        assert word in quantised.stdout
     card = open_model(tmp_path / "quicksrnet-small-x2.onnx").card
     assert "AdaRound, 3 iterations" in card.quantisation
     assert "recipe small-x2, 2 iterations" in card.training
     assert card.data == "6 pairs of native renders: boards (CC0-1.0), slopes (CC0-1.0)"
     float_model = tmp_path / "quicksrnet-small-x2-float.onnx"
-    assert run("evaluate", "--model", float_model, "--data", frames) == 0
-    assert f"{open_model(float_model).card.psnr_db['mean']:.3f}" in capsys.readouterr().out
+    evaluated = run("evaluate", "--model", float_model, "--data", frames)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert f"{open_model(float_model).card.psnr_db['mean']:.3f}" in evaluated.stdout
 
 
 @needs_torch
