@@ -83,7 +83,7 @@ class Client:
         method: str = "",
         sharpness_stops: float = 0.2,
         credits: int = 2,  # noqa: A002 - the protocol's word
-        timeout_s: float = 30.0,
+        timeout_s: float = 60.0,
         name: str = "python",
     ) -> None:
         """Connect and open the session; returns when the service is ready for frames.

@@ -51,6 +51,9 @@ class Fsr1:
                 f"choose 0 (sharpest) to {MAX_SHARPNESS_STOPS:g}"
             )
             raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
+        if border not in ("zero", "clamp"):
+            msg = f"unknown border {border!r}; choose zero or clamp"
+            raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
         self.device = f"CPU: {cpu_name()}"
         self.input_shape = size.shape(pixel_format)
         self.output_shape = upscaled.shape(pixel_format)
