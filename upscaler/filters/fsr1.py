@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
+from upscaler.bands import BANDS, in_bands
 from upscaler.contract import Frame, check_frames
 from upscaler.filters import fsr1_kernels as kernels
-from upscaler.filters.bands import BANDS, in_bands
 from upscaler.machine import cpu_name
 
 Border = Literal["zero", "clamp"]

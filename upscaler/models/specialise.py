@@ -134,3 +134,34 @@ def _pixels(
         filled = np.full_like(pixels[:, :1], alpha)
         pixels = np.concatenate([pixels, filled], axis=1)
     return pixels.reshape(-1, *values.shape[1:])
+
+
+def cut_depth_to_space(
+    proto: onnx.ModelProto, *, channels: int
+) -> tuple[int, int, int, int] | None:
+    """End a specialised eight-bit graph before its DepthToSpace, in place.
+
+    The output is then (1, rows, columns, S * S * channels) uint8: for each pixel of the last
+    convolution S * S whole pixels of the result. Returns (rows, columns, S, S * channels), the
+    shape in which a caller may see those bytes, or None for a graph without a DepthToSpace.
+    """
+    from onnx import helper
+
+    nodes = proto.graph.node
+    output = proto.graph.output[0]
+    unfold = next((node for node in nodes if node.op_type == "DepthToSpace"), None)
+    if unfold is None:
+        return None
+    block = next(each.i for each in unfold.attribute if each.name == "blocksize")
+    producers = {name: node for node in nodes for name in node.output}
+    levels = producers[unfold.input[0]].input[0]
+    last = nodes[[node.output[0] for node in nodes].index(levels)]
+    kept = list(nodes)[: list(nodes).index(last) + 1]
+    transpose = helper.make_node("Transpose", [levels], [output.name], perm=[0, 2, 3, 1])
+    del nodes[:]
+    nodes.extend([*kept, transpose])
+    rows, columns = (
+        dimension.dim_value // block for dimension in output.type.tensor_type.shape.dim[1:3]
+    )
+    _fix(output, (rows, columns, block * block * channels))
+    return rows, columns, block, block * channels

@@ -73,7 +73,6 @@ def test_runs_in_integers_without_a_conversion(
         "Input",
         "Reorder",
         *["Convolution"] * 4,
-        "DepthToSpace",
         "Reorder",
         "Output",
     ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from upscaler.filters.bands import BANDS, in_bands
+from upscaler.bands import BANDS, in_bands
 
 
 def recorder(seen: list[tuple[int, int, int]]) -> Callable[[int, int, int], None]:
