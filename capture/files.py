@@ -94,9 +94,13 @@ class ImageFolder(_Closing):
     pixel_format = PixelFormat.BGR8
 
     def __init__(self, path: Path, *, fps: float) -> None:
-        self._files = sorted(
-            each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES
-        )
+        try:
+            self._files = sorted(
+                each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES
+            )
+        except OSError as error:
+            msg = f"cannot read {path}: {error.strerror}"
+            raise BadImageError(msg) from error
         if not self._files:
             msg = f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)})"
             raise BadImageError(msg)
@@ -118,7 +122,11 @@ class ImageFolder(_Closing):
 def _read(path: Path) -> NDArray[np.uint8]:
     import cv2
 
-    pixels: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    pixels: NDArray[np.uint8] | None
+    try:
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # such as more pixels than it accepts
+        pixels = None
     if pixels is None:
         msg = f"{path} is not an image that OpenCV can read"
         raise BadImageError(msg)

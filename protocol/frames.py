@@ -81,12 +81,14 @@ def parse_scale(text: str | float | Fraction) -> Fraction:
 
     Raises BadRequestError (UNSUPPORTED_SCALE) for anything else.
     """
+    # Fraction("1e999999999") would compute that number.
+    known = text if not isinstance(text, str) or (len(text) <= 8 and "e" not in text.lower()) else 0
     try:
-        scale = Fraction(text)
+        scale = Fraction(known)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
         scale = Fraction(0)
     if scale not in SCALES:
-        msg = f"unsupported scale {text}; choose one of 3/2, 2, 3, 4"
+        msg = f"unsupported scale {str(text)[:20]}; choose one of 3/2, 2, 3, 4"
         raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
     return scale
 

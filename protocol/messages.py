@@ -169,7 +169,7 @@ class Frame:
     """Client to service: one frame. Inline pixels follow as the second part.
 
     `frame_id` starts at 1 and grows. `stride` is the distance between rows in bytes.
-    `deadline_ns` is 0 for none.
+    `deadline_ns` is 0 for none; this version of the service does not look at it.
     """
 
     kind: ClassVar[Kind] = Kind.FRAME

@@ -169,8 +169,9 @@ class ServiceSession:
         assert self.hello is not None
         assert self.welcome is not None
         if identity <= self._last_frame_id:
+            # About no frame: this id may belong to one that is in flight and whose credit is spent.
             msg = f"frame id {identity} does not follow {self._last_frame_id}; ids must grow"
-            raise ProtocolError(msg, frame_id=identity)
+            raise ProtocolError(msg)
         if len(self.in_flight) >= self.welcome.credits:
             msg = f"{len(self.in_flight)} frames are in flight already; wait for a result first"
             raise ProtocolError(msg, code=ErrorCode.TOO_MANY_FRAMES, frame_id=identity)
@@ -323,6 +324,11 @@ def failure_of(error: Exception, *, frame_id: int = 0) -> tuple[Failure, str]:
     return Failure(code=code, frame_id=identity), str(error) or type(error).__name__
 
 
+def max_stride(row_bytes: int) -> int:
+    """Longest stride for rows of `row_bytes`: rows may be padded, memory may not be wasted."""
+    return 2 * row_bytes + 256
+
+
 def _check_pixels(
     *,
     size: Size,
@@ -337,10 +343,10 @@ def _check_pixels(
             f"frame {frame_id} is {size} {pixel_format.label}, but the session is "
             f"{expected[0]} {expected[1].label}"
         )
-    elif not size.width * pixel_format.channels <= stride <= 2**20:
+    elif not (row := size.width * pixel_format.channels) <= stride <= max_stride(row):
         msg = (
-            f"frame {frame_id} has a stride of {stride} bytes; a row of {size.width} pixels "
-            f"{pixel_format.label} needs {size.width * pixel_format.channels}"
+            f"frame {frame_id} has a stride of {stride} bytes; for rows of {size.width} pixels "
+            f"{pixel_format.label} it may be {row} to {max_stride(row)}"
         )
     else:
         return

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
-from upscaler.engines.library import select_engine
-from upscaler.filters.library import FILTERS, make_filter
+from upscaler.engines.library import check_engine_name, select_engine
+from upscaler.filters.library import (
+    DEFAULT_SHARPNESS_STOPS,
+    FILTERS,
+    SHARPENED,
+    make_filter,
+)
 from upscaler.models.library import Model, find_model, shipped
 
 
@@ -29,6 +35,8 @@ class Catalogue:
         methods: Sequence[str] = (),
         threads: int | None = None,
     ) -> None:
+        if isinstance(engine, str):
+            check_engine_name(engine)
         self._engine = engine
         self._threads = threads
         chosen = [find_model(model) for model in models] or [
@@ -62,6 +70,16 @@ class Catalogue:
     def needs_engine(self) -> bool:
         """Whether any method on offer is a network."""
         return bool(self.networks)
+
+    def normalised(self, request: Request) -> Request:
+        """Fill in the default method, and forget options that the method does not have.
+
+        Requests that mean the same are then equal, and share one upscaler.
+        """
+        method = request.method or self.methods[0]
+        if method == SHARPENED:
+            return replace(request, method=method)
+        return replace(request, method=method, sharpness_stops=DEFAULT_SHARPNESS_STOPS)
 
     def open(self, request: Request) -> Upscaler:
         """Make the upscaler for a request; an empty method means the default.

@@ -173,7 +173,7 @@ class Client:
         if not self._transport.send(
             parts, timeout_s=max(0.0, deadline - time.monotonic()), copy=copy
         ):
-            raise self._timed_out()
+            raise self._timed_out(self._timeout_s)
         return frame_id
 
     def receive(self, timeout_s: float | None = None) -> Upscaled:
@@ -224,14 +224,15 @@ class Client:
             self._received.append(event)
 
     def _receive_event(self, deadline: float) -> Any:
-        parts = self._transport.receive(max(0.0, deadline - time.monotonic()))
+        wait_s = max(0.0, deadline - time.monotonic())
+        parts = self._transport.receive(wait_s)
         if parts is None:
-            raise self._timed_out()
+            raise self._timed_out(wait_s)
         return self._session.receive_message(parts)
 
-    def _timed_out(self) -> ServiceTimeoutError:
+    def _timed_out(self, waited_s: float) -> ServiceTimeoutError:
         msg = (
-            f"the service at {self.endpoint} did not answer within {self._timeout_s:g} s; "
+            f"the service at {self.endpoint} did not answer within {waited_s:.3g} s; "
             "is `upscaler serve` running there?"
         )
         return ServiceTimeoutError(msg)

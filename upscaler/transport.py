@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,17 @@ from protocol.errors import BadRequestError, ErrorCode, ServiceError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HIGH_WATER_MARK = 16
-"""Messages that ZeroMQ may queue for one peer in each direction, which bounds its memory."""
+"""Messages that ZeroMQ may queue for one peer."""
+RECEIVE_MARK = 4
+"""Messages that the service lets wait for each connection; the others stay in the kernel."""
 SOCKET_BUFFER_BYTES = 4 << 20
 """Kernel buffer of an ipc socket; the kernel grants less where its limit is lower."""
 
 
-def check_endpoint(endpoint: str) -> None:
+def check_endpoint(endpoint: str, *, connecting: bool = False) -> None:
     """Raise BadRequestError unless `endpoint` is tcp on loopback, or ipc.
+
+    A service may leave the port to the system (* or 0), a client that is `connecting` may not.
 
     Remote use needs encryption and keys, which the service does not offer yet.
     """
@@ -38,10 +43,12 @@ def check_endpoint(endpoint: str) -> None:
         try:
             parts = urlsplit(endpoint)
             port = endpoint.rpartition(":")[2]
-            valid_port = port == "*" or 0 <= int(port) <= 65535
         except ValueError:
-            valid_port = False
-        else:
+            parts = None
+        if parts is not None:
+            # Not int(): ZeroMQ would read 5_999, which int() takes, as port 5.
+            number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+            valid_port = (port == "*" and not connecting) or connecting <= number <= 65535
             host = parts.netloc.rpartition(":")[0]
             if valid_port and host in LOOPBACK:
                 return
@@ -98,7 +105,7 @@ class RouterTransport:
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._socket.set(zmq.MAXMSGSIZE, max_part_bytes)
         self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
-        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.RCVHWM, RECEIVE_MARK)
         _widen(self._socket, endpoint)
         # A peer whose machine has stopped answering is disconnected, though TCP would not tell.
         self._socket.set(zmq.HEARTBEAT_IVL, 2000)
@@ -123,7 +130,8 @@ class RouterTransport:
 
     def wake(self) -> None:
         """Make `wait` return. May be called from any thread."""
-        with self._waker_lock:
+        # Full means that hundreds of wakes are waiting to be noticed: one more changes nothing.
+        with self._waker_lock, suppress(self._zmq.Again):
             if not self._waker.closed:
                 self._waker.send(b"", self._zmq.DONTWAIT)
 
@@ -184,14 +192,16 @@ class DealerTransport:
         """Connect to `endpoint`; whether anybody listens shows with the first answer."""
         import zmq
 
-        check_endpoint(endpoint)
+        check_endpoint(endpoint, connecting=True)
         self._zmq = zmq
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.IPV6, int("[" in endpoint))
         self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
-        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        # No mark: credits bound the results, and a client that pauses for minutes, in a menu say,
+        # must not stop reading the connection, or its heartbeats cease and it is cut off.
+        self._socket.set(zmq.RCVHWM, 0)
         _widen(self._socket, endpoint)
         try:
             self._socket.connect(endpoint)

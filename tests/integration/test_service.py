@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from upscaler.catalogue import Catalogue
 from upscaler.client import Client
 from upscaler.contract import Request
 from upscaler.service.process import ServiceProcess
+from upscaler.service.server import Limits, Service
 from upscaler.transport import DealerTransport
 
 CASES = [
@@ -183,6 +185,72 @@ def test_raw_bytes_on_the_port_hurt_nobody(service: ServiceProcess) -> None:
     assert stream(service.endpoint, CASES[0])
 
 
+def test_results_that_nobody_reads_are_bounded(service: ServiceProcess) -> None:
+    """Frame after frame without reading: refused at some point, or cut off; others go on."""
+    hello = replace(HELLO, size=Size(640, 360), method="nearest", credits=1)
+    peer = DealerTransport(service.endpoint)
+    welcome, _ = ask(peer, [encode(hello)])
+    assert isinstance(welcome, Welcome)
+    pixels = bytes(640 * 360 * 3)
+    for frame_id in range(1, 60):
+        frame = Frame(
+            frame_id=frame_id, size=hello.size, stride=1920, pixel_format=hello.pixel_format
+        )
+        peer.send([encode(frame), pixels], timeout_s=10)
+    assert stream(service.endpoint, CASES[5])
+    peer.close()
+
+
+def test_a_second_session_on_one_connection_gets_its_own_results(service: ServiceProcess) -> None:
+    other = Client(service.endpoint, size=(640, 360), method="nearest")
+    hello = replace(HELLO, size=Size(640, 360), method="nearest")
+    frame = Frame(frame_id=1, size=hello.size, stride=1920, pixel_format=hello.pixel_format)
+    for _ in range(5):
+        peer = DealerTransport(service.endpoint)
+        assert isinstance(ask(peer, [encode(hello)])[0], Welcome)
+        peer.send([encode(frame), bytes(640 * 360 * 3)], timeout_s=5)
+        peer.send([encode(Bye())], timeout_s=5)
+        peer.send([encode(hello)], timeout_s=5)
+        peer.send([encode(frame), bytes([9]) * (640 * 360 * 3)], timeout_s=5)
+        results = []
+        while True:
+            answer = peer.receive(3 if results else 20)
+            if answer is None:
+                break
+            if len(answer) == 2:
+                results.append(bytes(answer[1][:3]))
+        # The first may have been returned before BYE came; after WELCOME only the second may.
+        assert results[-1] == b"\x09\x09\x09"
+        assert len(results) <= 2
+        peer.close()
+    other.close()
+
+
+def test_sessions_opened_and_left_do_not_delay_others(service: ServiceProcess) -> None:
+    peer = DealerTransport(service.endpoint)
+    for width in range(100, 160):
+        peer.send([encode(replace(HELLO, size=Size(width, 90), method=""))], timeout_s=5)
+        peer.send([encode(Bye())], timeout_s=5)
+    with Client(service.endpoint, size=(32, 18), method="nearest", timeout_s=20) as client:
+        assert client.welcome.method == "nearest"
+    peer.close()
+
+
+def test_a_client_that_pauses_keeps_its_session(tmp_path: Path) -> None:
+    """Hundreds of keepalives, more than any high-water mark, while the client does not read."""
+    catalogue = Catalogue(methods=["nearest"])
+    limits = Limits(keepalive_s=0.002, longest_keepalive_s=0.002)
+    service = Service(f"ipc://{tmp_path}/upscaler", catalogue, limits=limits)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    with Client(service.endpoint, size=(64, 36)) as client:
+        time.sleep(1.5)
+        assert client.upscale(np.zeros((36, 64, 3), np.uint8)).shape == (72, 128, 3)
+    service.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
 VANISHING = """
 import os, signal, sys
 import numpy as np
@@ -263,6 +331,7 @@ def test_a_service_may_offer_some_methods_only() -> None:
     ("arguments", "words"),
     [
         (["--engine", "cuda"], "unknown engine 'cuda'"),
+        (["--engine", "cuda", "--method", "fsr1"], "unknown engine 'cuda'"),
         (["--model", "nothing-x2"], "nothing-x2"),
         (["--model", "/does/not/exist.onnx"], "/does/not/exist.onnx"),
         (["--method", "dlss"], "unknown method 'dlss'"),

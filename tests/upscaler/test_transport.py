@@ -28,6 +28,8 @@ def test_this_machine_is_welcome(endpoint: str) -> None:
         ("tcp://127.0.0.1", "no endpoint"),
         ("tcp://127.0.0.1:http", "no endpoint"),
         ("tcp://127.0.0.1:65536", "no endpoint"),
+        ("tcp://127.0.0.1:5_999", "no endpoint"),
+        ("tcp://127.0.0.1:-1", "no endpoint"),
         ("ipc://", "no endpoint"),
         ("ipc://@abstract", "no endpoint"),
         ("udp://127.0.0.1:1", "no endpoint"),
@@ -37,6 +39,12 @@ def test_this_machine_is_welcome(endpoint: str) -> None:
 def test_anything_else_is_refused(endpoint: str, words: str) -> None:
     with pytest.raises(BadRequestError, match=words):
         check_endpoint(endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://127.0.0.1:0"])
+def test_a_client_needs_a_port(endpoint: str) -> None:
+    with pytest.raises(BadRequestError, match="no endpoint"):
+        check_endpoint(endpoint, connecting=True)
 
 
 def test_pixels_are_the_senders_until_delivered() -> None:

@@ -18,7 +18,8 @@ from upscaler.catalogue import Catalogue
 from upscaler.cli.main import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
-from upscaler.filters.library import FILTERS, make_filter
+from upscaler.engines.library import check_engine_name
+from upscaler.filters.library import FILTERS, check_sharpness, make_filter
 from upscaler.images import read_image, write_image
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
@@ -53,6 +54,8 @@ class FileJob:
         if scale is not None and target is not None:
             msg = "--scale and --size exclude each other; give one"
             raise BadRequestError(msg)
+        check_sharpness(sharpness)
+        check_engine_name(engine)
         if target is not None and method not in FILTERS:
             msg = f"--size is for the filters ({', '.join(FILTERS)}); a network needs --scale"
             raise BadRequestError(msg)
@@ -77,6 +80,7 @@ class FileJob:
 
     def open(self, size: Size, pixel_format: PixelFormat) -> Upscaler:
         """Make the upscaler for frames of `size`."""
+        catalogue = Catalogue(engine=self.engine, models=self.models, threads=self.threads)
         if self.target is not None:
             return make_filter(
                 self.method,
@@ -86,7 +90,6 @@ class FileJob:
                 sharpness_stops=self.sharpness_stops,
             )
         assert self.scale is not None
-        catalogue = Catalogue(engine=self.engine, models=self.models, threads=self.threads)
         request = Request(
             method=self.method,
             size=size,

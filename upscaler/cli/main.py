@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -84,11 +84,19 @@ def serve(
         ),
     ] = None,
     threads: Threads = None,
+    until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run the service until SIGINT or SIGTERM."""
     from upscaler.cli.serve import run
 
-    run(bind, engine=engine, models=model or [], methods=method or [], threads=threads)
+    run(
+        bind,
+        engine=engine,
+        models=model or [],
+        methods=method or [],
+        threads=threads,
+        until_stdin_closes=until_stdin_closes,
+    )
 
 
 @app.command()
@@ -233,8 +241,8 @@ def bench_quality(
 def parse_size(text: str) -> tuple[int, int]:
     """Return (width, height) from "960x540"; raises BadRequestError for anything else."""
     width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal()):
-        msg = f"{text!r} is no size; write it as WIDTHxHEIGHT, such as 960x540"
+    if not (cross and width.isdecimal() and height.isdecimal() and len(text) <= 16):
+        msg = f"{text[:32]!r} is no size; write it as WIDTHxHEIGHT, such as 960x540"
         raise BadRequestError(msg)
     return int(width), int(height)
 
@@ -245,14 +253,31 @@ def main() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
-        app()
-    except UpscalerError as error:
-        sys.stderr.write(f"upscaler: {error}\n")
-        sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("upscaler: interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader has gone (`upscaler ... | head`): nothing is left to say, nor to whom.
-        sys.stderr.close()
+        # The reader has gone (`upscaler ... | head`): nothing is left to say, nor to whom, and
+        # the interpreter must not try again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_ERROR)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_ERROR)
+    except UpscalerError as error:
+        _fail(str(error), EXIT_ERROR)
+    except Exception as error:
+        # Typer's errors of usage have no public base class; they alone can format themselves.
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            raise
+        message: str = usage()
+        if message.lstrip().startswith("Usage:"):  # a command without arguments shows its help
+            sys.stdout.write(f"{message}\n")
+            sys.exit(EXIT_ERROR)
+        _fail(f"{message.rstrip('.')}; see --help", EXIT_ERROR)
+    sys.exit(code or 0)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    sys.stderr.write(f"upscaler: {' '.join(sentence.split())}\n")
+    sys.exit(code)

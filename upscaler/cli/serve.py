@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -21,8 +22,12 @@ def run(
     models: Sequence[str],
     methods: Sequence[str],
     threads: int | None,
+    until_stdin_closes: bool = False,
 ) -> None:
-    """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once."""
+    """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
+
+    With `until_stdin_closes` also until whoever holds the other end of stdin has gone.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
     print(f"upscaler {__version__}")  # noqa: T201
@@ -45,6 +50,15 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    if until_stdin_closes:
+        threading.Thread(target=_stop_at_end_of_stdin, args=[service], daemon=True).start()
     print(f"{READY}{service.endpoint}", flush=True)  # noqa: T201
     service.run()
     print("stopped", flush=True)  # noqa: T201
+
+
+def _stop_at_end_of_stdin(service: Service) -> None:
+    # Straight from the descriptor: sys.stdin's lock would still be held when the process ends.
+    while os.read(0, 1024):
+        pass
+    service.stop()

@@ -42,6 +42,12 @@ def run(out: Path, *, engine: str, seconds: float) -> None:
     except OSError as error:
         msg = f"cannot make the folder {out}: {error.strerror}"
         raise BadRequestError(msg) from error
+    for name in ("compare.png", "latency.png", "summary.json"):
+        try:  # now, and not when the clip has been played
+            (out / name).open("ab").close()
+        except OSError as error:
+            msg = f"cannot write {out / name}: {error.strerror}"
+            raise BadRequestError(msg) from error
     low, native = read_image(CLIP / "low.webp"), read_image(CLIP / "native.webp")
     clip = [read_image(path) for path in sorted((CLIP / "frames").glob("*.webp"))]
     size, target = (low.shape[1], low.shape[0]), (native.shape[1], native.shape[0])

@@ -25,6 +25,7 @@ def select_engine(name: str, *, threads: int | None = None) -> Engine:
     if threads is not None and threads < 1:
         msg = f"an engine needs at least 1 thread, not {threads}"
         raise BadRequestError(msg)
+    check_engine_name(name)
     match name:
         case "npu":
             return QnnEngine()
@@ -32,11 +33,15 @@ def select_engine(name: str, *, threads: int | None = None) -> Engine:
             return OpenVinoEngine(threads=threads)
         case "onnxruntime":
             return OnnxRuntimeEngine(threads=threads)
-        case "auto":
-            return _best(threads)
         case _:
-            msg = f"unknown engine {name!r}; choose one of {', '.join((AUTO, *ENGINES))}"
-            raise BadRequestError(msg)
+            return _best(threads)
+
+
+def check_engine_name(name: str) -> None:
+    """Raise BadRequestError unless an engine is called `name`; loads no library."""
+    if name not in (AUTO, *ENGINES):
+        msg = f"unknown engine {name!r}; choose one of {', '.join((AUTO, *ENGINES))}"
+        raise BadRequestError(msg)
 
 
 def _best(threads: int | None) -> Engine:

@@ -7,7 +7,6 @@ frames are. FSR1 is a colour filter: alpha comes back opaque.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -18,11 +17,10 @@ from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
 from upscaler.contract import Frame, check_frames
 from upscaler.filters import fsr1_kernels as kernels
+from upscaler.filters.library import DEFAULT_SHARPNESS_STOPS, check_sharpness
 from upscaler.machine import cpu_name
 
 Border = Literal["zero", "clamp"]
-DEFAULT_SHARPNESS_STOPS = 0.2
-MAX_SHARPNESS_STOPS = 8.0
 
 
 class Fsr1:
@@ -45,12 +43,7 @@ class Fsr1:
         sharpness_stops: float = DEFAULT_SHARPNESS_STOPS,
         border: Border = "zero",
     ) -> None:
-        if not (math.isfinite(sharpness_stops) and 0 <= sharpness_stops <= MAX_SHARPNESS_STOPS):
-            msg = (
-                f"a sharpness of {sharpness_stops:g} stops is out of range; "
-                f"choose 0 (sharpest) to {MAX_SHARPNESS_STOPS:g}"
-            )
-            raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
+        check_sharpness(sharpness_stops)
         if border not in ("zero", "clamp"):
             msg = f"unknown border {border!r}; choose zero or clamp"
             raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size, check_size
 from upscaler.contract import Upscaler
 
 FILTERS = ("fsr1", "bicubic", "nearest")
+SHARPENED = "fsr1"
+"""The filter that has a sharpness."""
 MAX_RATIO = 4
+DEFAULT_SHARPNESS_STOPS = 0.2
+MAX_SHARPNESS_STOPS = 8.0
+
+
+def check_sharpness(stops: float) -> None:
+    """Raise BadRequestError unless `stops` is a sharpness of FSR1: 0 (sharpest) to 8."""
+    if not (math.isfinite(stops) and 0 <= stops <= MAX_SHARPNESS_STOPS):
+        msg = (
+            f"a sharpness of {stops:g} stops is out of range; "
+            f"choose 0 (sharpest) to {MAX_SHARPNESS_STOPS:g}"
+        )
+        raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
 
 
 def make_filter(
@@ -16,7 +32,7 @@ def make_filter(
     upscaled: Size,
     pixel_format: PixelFormat,
     *,
-    sharpness_stops: float = 0.2,
+    sharpness_stops: float = DEFAULT_SHARPNESS_STOPS,
 ) -> Upscaler:
     """Make a filter from `size` to `upscaled`, each side 1 to 4 times as long.
 

@@ -29,8 +29,14 @@ class ServiceProcess:
         # A file, not a pipe: a chatty service must never block on a reader that does not read.
         self._log = tempfile.TemporaryFile(mode="w+", prefix="upscaler-serve-")  # noqa: SIM115
         command = [sys.executable, "-m", "upscaler", "serve", "--bind", bind, *arguments]
+        # The service ends with this process, even if this one is killed.
+        command.append("--until-stdin-closes")
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            command, stdout=subprocess.PIPE, stderr=self._log, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
         )
         assert self._process.stdout is not None
         self._signalled = False
@@ -90,8 +96,9 @@ class ServiceProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         self.log()
         self._log.close()
         return self._process.returncode

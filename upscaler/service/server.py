@@ -1,9 +1,10 @@
 """The service itself: one thread owns the socket and the sessions, one upscales, one compiles.
 
 Nothing a client sends can stop the loop: what breaks the contract is answered with an error and
-forgotten, what is too large is refused by the transport, and what an upscaler throws ends one
-frame. Memory is bounded before it is allocated: frames by `protocol.frames`, frames in flight by
-credits, clients by `Limits`.
+forgotten, and what an upscaler throws ends one frame. The service's own memory is bounded before it
+is allocated: frames by `protocol.frames`, frames in flight by credits, results that nobody reads by
+`ResultPool`, clients and compilations by `Limits`. What ZeroMQ holds of messages that have not been
+looked at is bounded for each connection only: by the largest part and by its high-water mark.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from protocol.session import (
     State,
     failure_of,
     failure_to_send,
+    max_stride,
 )
 from upscaler.catalogue import Catalogue
 from upscaler.contract import Frame as Pixels
@@ -41,6 +43,7 @@ class Limits:
     clients: int = 32
     frame_bytes: int = 4 << 30
     keepalive_s: float = 2.0
+    longest_keepalive_s: float = 64.0
 
 
 @dataclass(slots=True)
@@ -51,9 +54,11 @@ class _Client:
     request: Request | None = None
     upscaler: Upscaler | None = None
     results: ResultPool | None = None
+    opening: Future[Upscaler] | None = None
     frame_bytes: int = 0
     frames: int = 0
     last_sent: float = 0.0
+    keepalive_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -122,6 +127,7 @@ class Service:
                 return
             peer, parts = received
             client = self._clients.get(peer) or _Client()
+            client.keepalive_s = self._limits.keepalive_s
             try:
                 event = client.session.receive_message(parts)
                 if isinstance(event, ReceivedFrame):
@@ -132,22 +138,30 @@ class Service:
                     self._forget(peer)
             except ProtocolError as error:
                 self._send(peer, failure_to_send(*failure_of(error)))
+            except Exception as error:  # memory may run out, and others are waiting
+                log.exception("a message of client %s failed", peer.hex())
+                self._send(peer, failure_to_send(*failure_of(error)))
+                self._forget(peer)
 
     def _open(self, peer: bytes, client: _Client, hello: Hello) -> None:
-        request = Request(
-            method=hello.method or self._catalogue.methods[0],
-            size=hello.size,
-            scale=hello.scale,
-            pixel_format=hello.pixel_format,
-            # float32 on the wire: 0.2 comes as 0.20000000298.
-            sharpness_stops=round(hello.sharpness_stops, 6),
+        request = self._catalogue.normalised(
+            Request(
+                method=hello.method,
+                size=hello.size,
+                scale=hello.scale,
+                pixel_format=hello.pixel_format,
+                # float32 on the wire: 0.2 comes as 0.20000000298.
+                sharpness_stops=round(hello.sharpness_stops, 6),
+            )
         )
         self._clients[peer] = client
         client.request = request
         try:
             upscaled = upscaled_size(request.size, request.scale)
-            pixels = request.size.pixels + upscaled.pixels
-            client.frame_bytes = pixels * request.pixel_format.channels * hello.credits
+            channels = request.pixel_format.channels
+            source = max_stride(request.size.width * channels) * request.size.height
+            result = upscaled.pixels * channels
+            client.frame_bytes = source * hello.credits + result * _result_limit(hello.credits)
             self._check_room()
         except UpscalerError as error:
             self._refuse(peer, client, error)
@@ -158,10 +172,14 @@ class Service:
             return
         # Compiling takes seconds for a network: clients that are being served do not wait.
         opening = self._compiler.submit(self._catalogue.open, request)
+        client.opening = opening
         self._opening[opening] = (peer, client)
         opening.add_done_callback(lambda _: self._transport.wake())
 
     def _check_room(self) -> None:
+        if len(self._opening) >= self._limits.clients:
+            msg = f"{len(self._opening)} sessions are being opened, which is the limit; try later"
+            raise ProtocolError(msg, code=ErrorCode.TOO_MANY_CLIENTS)
         clients = len(self._clients)
         if clients > self._limits.clients:
             msg = f"{clients - 1} clients are connected already, which is the limit; try later"
@@ -177,12 +195,19 @@ class Service:
     def _submit(self, peer: bytes, client: _Client, received: ReceivedFrame) -> None:
         assert client.upscaler is not None
         assert client.results is not None
+        result = client.results.take()
+        if result is None:
+            client.session.in_flight.discard(received.frame.frame_id)
+            msg = "the results of earlier frames are still on their way; read them first"
+            frame_id = received.frame.frame_id
+            raise ProtocolError(msg, code=ErrorCode.TOO_MANY_FRAMES, frame_id=frame_id)
         self._worker.submit(
             Job(
                 peer=peer,
                 frame=received.frame,
                 source=_view(received),
-                result=client.results.take(),
+                result=result,
+                results=client.results,
                 upscaler=client.upscaler,
                 received_ns=time.perf_counter_ns(),
             )
@@ -193,6 +218,8 @@ class Service:
     def _welcome_opened(self) -> None:
         for opening in [each for each in self._opening if each.done()]:
             peer, client = self._opening.pop(opening)
+            if opening.cancelled():
+                continue
             try:
                 upscaler = opening.result()
             except Exception as error:  # whatever a runtime throws refuses one client only
@@ -214,7 +241,8 @@ class Service:
         if self._clients.get(peer) is not client:
             self._release(client)
             return
-        client.results = ResultPool(upscaler.output_shape)
+        credit_count = client.session.hello.credits
+        client.results = ResultPool(upscaler.output_shape, limit=_result_limit(credit_count))
         welcome = Welcome(
             upscaled=upscaled_size(client.request.size, client.request.scale),
             credits=client.session.hello.credits,
@@ -241,17 +269,17 @@ class Service:
         while self._worker.finished:
             job = self._worker.finished.popleft()
             client = self._clients.get(job.peer)
-            if client is None or client.results is None or client.upscaler is not job.upscaler:
-                continue
+            if client is None or client.results is not job.results:
+                continue  # its session is over, even if the peer has opened another
             if job.error is not None:
                 log.error("frame %d failed", job.frame.frame_id, exc_info=job.error)
                 failure = failure_of(job.error, frame_id=job.frame.frame_id)
                 self._send(job.peer, client.session.frame_failure_to_send(*failure))
-                client.results.give_back(job.result, job.result.delivery)
+                job.results.give_back(job.result, job.result.delivery)
             else:
-                self._return(job, client, client.results)
+                self._return(job, client)
 
-    def _return(self, job: Job, client: _Client, results: ResultPool) -> None:
+    def _return(self, job: Job, client: _Client) -> None:
         welcome = client.session.welcome
         assert welcome is not None
         result = Result(
@@ -267,7 +295,7 @@ class Service:
         )
         header = client.session.result_to_send(result)
         sent, delivery = self._transport.send_pixels(job.peer, header, job.result.pixels)
-        results.give_back(job.result, delivery)
+        job.results.give_back(job.result, delivery)
         client.frames += 1
         self._after_sending(job.peer, sent)
 
@@ -285,19 +313,21 @@ class Service:
         client = self._clients.get(peer)
         if client is not None:
             client.last_sent = time.monotonic()
-        if sent is Sent.PEER_GONE:
+        if sent is Sent.PEER_FULL and client is not None:
+            log.warning("client %s does not read its messages; its session is over", peer.hex())
+        if sent is not Sent.QUEUED:
             self._forget(peer)
-        elif sent is Sent.PEER_FULL:
-            log.warning("client %s does not read its results; one was dropped", peer.hex())
 
     def _keep_alive(self) -> None:
-        """Find out who has gone without a word: sending to such a peer fails."""
-        due = time.monotonic() - self._limits.keepalive_s
+        """Find out who has gone without a word: sending to such a peer fails.
+
+        Ever more rarely while a client is silent, so that what it does not read stays little.
+        """
+        now = time.monotonic()
         for peer, client in list(self._clients.items()):
-            if client.last_sent < due:
-                client.last_sent = time.monotonic()
-                if self._transport.send(peer, [encode(Keepalive())]) is Sent.PEER_GONE:
-                    self._forget(peer)
+            if client.last_sent + client.keepalive_s < now:
+                client.keepalive_s = min(2 * client.keepalive_s, self._limits.longest_keepalive_s)
+                self._send(peer, [encode(Keepalive())])
 
     # Leaving
 
@@ -307,6 +337,8 @@ class Service:
             return
         if client.session.state is State.OPEN or client.session.state is State.CLOSED:
             log.info("client %s left after %d frames", peer.hex(), client.frames)
+        if client.opening is not None:
+            client.opening.cancel()
         self._worker.forget(peer)
         self._release(client)
 
@@ -332,6 +364,15 @@ class Service:
         for shared in self._shared.values():
             shared.upscaler.close()
         self._transport.close()
+
+
+def _result_limit(credit_count: int) -> int:
+    """Results of one client that may exist: in flight, and as many whose memory is not free yet.
+
+    ZeroMQ lets go of a result a moment after the client, which may have it already, so a client
+    that keeps to its credits never meets this limit.
+    """
+    return 2 * credit_count + 1
 
 
 def _view(received: ReceivedFrame) -> Pixels:

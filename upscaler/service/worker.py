@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -16,6 +17,8 @@ from upscaler.contract import Upscaler
 from upscaler.service.schedule import RoundRobin
 from upscaler.transport import Delivery
 
+log = logging.getLogger(__name__)
+
 
 class ResultBuffer:
     """Memory of one result. The worker may write it once ZeroMQ has let go of the last one."""
@@ -28,20 +31,22 @@ class ResultBuffer:
 class ResultPool:
     """Result buffers of one client, reused: a fresh 8 MB costs a millisecond of page faults."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, limit: int) -> None:
         self._shape = shape
+        self._limit = limit
+        self._made = 0
         self._free: deque[ResultBuffer] = deque()
 
-    def take(self) -> ResultBuffer:
-        """Return a buffer that nobody reads any more; grows only while all are on their way.
-
-        Flow control bounds their number: the credits, and ZeroMQ's high-water mark.
-        """
+    def take(self) -> ResultBuffer | None:
+        """Return a buffer that nobody reads any more, or None when `limit` are on their way."""
         for _ in range(len(self._free)):
             buffer = self._free.popleft()
             if buffer.delivery.done:
                 return buffer
             self._free.append(buffer)
+        if self._made == self._limit:
+            return None
+        self._made += 1
         return ResultBuffer(self._shape)
 
     def give_back(self, buffer: ResultBuffer, delivery: Delivery) -> None:
@@ -52,12 +57,16 @@ class ResultPool:
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One frame on its way. `source` is a view of the received message; times in ns."""
+    """One frame on its way. `source` is a view of the received message; times in ns.
+
+    `results` is the pool that `result` goes back to; it tells one session of a peer from the next.
+    """
 
     peer: bytes
     frame: Frame
     source: Pixels
     result: ResultBuffer
+    results: ResultPool
     upscaler: Upscaler
     received_ns: int
     started_ns: int = 0
@@ -115,7 +124,7 @@ class Worker:
                 closing, self._closing = self._closing, []
                 job = None if self._stopping else self._queue.take()
             for upscaler in closing:
-                upscaler.close()
+                _close(upscaler)
             if self._stopping:
                 return
             if job is not None:
@@ -131,3 +140,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a runtime throws costs one frame only
             job.error = error
         job.finished_ns = time.perf_counter_ns()
+
+
+def _close(upscaler: Upscaler) -> None:
+    try:
+        upscaler.close()
+    except Exception:
+        log.exception("closing %s failed", upscaler.name)

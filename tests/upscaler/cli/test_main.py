@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+from protocol.errors import ServiceTimeoutError
 from protocol.frames import PixelFormat, Size
 from upscaler.bench.frames import game_frame
 from upscaler.cli.main import parse_size
+from upscaler.client import Client
 from upscaler.images import read_image, write_image
 
 
@@ -105,6 +108,11 @@ def test_a_folder_becomes_a_video_and_a_video_a_video(tmp_path: Path) -> None:
         (["image", "{text}", "{out}"], "{text} is not an image that OpenCV can read"),
         (["image", "{in}", "{folder}/no/out.png"], "cannot write {folder}/no/out.png"),
         (["image", "{in}", "{folder}/out.gifx"], "{folder}/out.gifx: OpenCV cannot write .gifx"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--engine", "cuda"], "unknown engine"),
+        (["image", "{in}", "{out}", "--method", "bicubic", "--sharpness", "nan"], "sharpness"),
+        (["image", "{in}", "{out}", "--method", "fsr1", "--size", 5000 * "9" + "x4"], "is no size"),
+        (["image", "{in}"], "Missing argument"),
+        (["image", "{in}", "{out}", "--nonsense"], "No such option"),
         (["video", "{missing}", "{folder}/out.mp4"], "{missing} is missing"),
         (["video", "{text}", "{folder}/out.mp4"], "{text} is not a video"),
         (["serve", "--bind", "tcp://1.2.3.4:5"], "not on this machine"),
@@ -129,6 +137,31 @@ def test_an_error_is_one_line(
     assert done.stderr.startswith("upscaler: ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out.png").exists()
+
+
+def test_an_interrupt_is_one_line_and_takes_the_service_along(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "upscaler", "demo", "--seconds", "60", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        endpoint = next(
+            line.split()[-1] for line in demo.stdout if line.startswith("listening on ")
+        )
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
+        assert demo.stderr.read() == "upscaler: interrupted\n"
+    with pytest.raises(ServiceTimeoutError):
+        Client(endpoint, size=(8, 8), timeout_s=0.3)
+
+
+def test_a_target_that_cannot_be_written_is_said_before_the_clip_is_played(tmp_path: Path) -> None:
+    (tmp_path / "latency.png").mkdir()
+    done = upscaler("demo", "--out", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"upscaler: cannot write {tmp_path}/latency.png: Is a directory\n"
+    assert "listening" not in done.stdout
 
 
 def test_sizes() -> None:

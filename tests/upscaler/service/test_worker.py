@@ -18,12 +18,16 @@ class Pending(Delivery):
 
 
 def job(number: int, *, source: np.ndarray | None = None) -> Job:
+    pool = ResultPool((8, 16, 3), limit=1)
+    result = pool.take()
+    assert result is not None
     nearest = make_filter("nearest", SIZE, UPSCALED, PixelFormat.RGB8)
     return Job(
         peer=b"peer",
         frame=Frame(frame_id=number, size=SIZE, stride=24, pixel_format=PixelFormat.RGB8),
         source=np.full((4, 8, 3), number, np.uint8) if source is None else source,
-        result=ResultPool((8, 16, 3)).take(),
+        result=result,
+        results=pool,
         upscaler=nearest,
         received_ns=0,
     )
@@ -65,12 +69,32 @@ def test_padded_rows_are_accepted() -> None:
 
 
 def test_a_result_buffer_is_not_reused_while_it_is_being_sent() -> None:
-    pool = ResultPool((2, 2, 3))
+    pool = ResultPool((2, 2, 3), limit=2)
     first = pool.take()
+    assert first is not None
     pool.give_back(first, Pending())
     second = pool.take()
+    assert second is not None
     assert second is not first
     pool.give_back(second, Delivery())
     assert pool.take() is second
+    assert pool.take() is None
     first.delivery = Delivery()
     assert pool.take() is first
+
+
+class Stubborn:
+    name = "stubborn"
+
+    def close(self) -> None:
+        raise RuntimeError
+
+
+def test_an_upscaler_that_cannot_be_closed_ends_nothing() -> None:
+    done = threading.Semaphore(0)
+    worker = Worker(done.release)
+    worker.start()
+    worker.close_later(Stubborn())  # type: ignore[arg-type]
+    worker.submit(job(1))
+    assert done.acquire(timeout=30)
+    worker.stop()
