@@ -122,12 +122,11 @@ class ImageFolder(_Closing):
 def _read(path: Path) -> NDArray[np.uint8]:
     import cv2
 
-    pixels: NDArray[np.uint8] | None
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        decoded: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except cv2.error:  # such as more pixels than it accepts
-        pixels = None
-    if pixels is None:
+        decoded = None
+    if decoded is None:
         msg = f"{path} is not an image that OpenCV can read"
         raise BadImageError(msg)
-    return pixels
+    return decoded

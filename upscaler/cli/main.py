@@ -254,7 +254,7 @@ def main() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         code = app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):  # between commands, or at a prompt
         _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone (`upscaler ... | head`): nothing is left to say, nor to whom, and
@@ -275,6 +275,8 @@ def main() -> None:
             sys.stdout.write(f"{message}\n")
             sys.exit(EXIT_ERROR)
         _fail(f"{message.rstrip('.')}; see --help", EXIT_ERROR)
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+        _fail("interrupted", EXIT_INTERRUPTED)
     sys.exit(code or 0)
 
 
