@@ -110,9 +110,9 @@ class Service:
         try:
             while not self._stopping:
                 self._transport.wait(self._limits.keepalive_s / 2)
+                self._return_finished()
                 self._receive_waiting()
                 self._welcome_opened()
-                self._return_finished()
                 self._keep_alive()
         finally:
             self._shut_down()
