@@ -1,7 +1,7 @@
 """AMD FidelityFX Super Resolution 1.0.2: EASU upscales, 8 bits between, RCAS sharpens.
 
-Follows `ffx_fsr1.h`, approximate reciprocals included, and agrees with AMD's shader; how closely
-is measured against its output in `tests/golden/fsr1`. Input must be perceptual (sRGB), as game
+Follows `ffx_fsr1.h`, approximate reciprocals included, and equals the shader's output in
+`tests/golden/fsr1` on every value. Input must be perceptual (sRGB), as game
 frames are. FSR1 is a colour filter: alpha comes back opaque.
 """
 

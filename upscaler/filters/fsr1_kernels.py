@@ -10,7 +10,9 @@ How it is made fast without leaving the shader's arithmetic:
   then runs over contiguous rows, eight pixels at a time.
 
 The approximate reciprocals are part of the result: with exact ones, pixels differ by up to 22
-levels. All arithmetic is float32; a stray Python float would make it float64.
+levels. All arithmetic is float32; a stray Python float would make it float64. The order of the
+operations is that of the shader as a compiler (Mesa's) leaves it, found by comparing its float
+results bit for bit: where a pixel lies on a tie between two levels, the last bit decides.
 """
 
 from __future__ import annotations
@@ -175,7 +177,7 @@ def _tap(x, y, cosine, sine, stretch_x, stretch_y, lobe, clip):
     square = _smaller(along * along + across * across, clip)
     window = _f(2 / 5) * square - _ONE
     base = lobe * square - _ONE
-    return (_f(25 / 16) * (window * window) - _f(25 / 16 - 1)) * (base * base)
+    return ((_f(25 / 16) * window) * window - _f(25 / 16 - 1)) * (base * base)
 
 
 @njit(inline="always")
@@ -235,7 +237,7 @@ def _filter_row(taps, edges, fractions, py, out):
         length = length * _HALF
         length = length * length
         stretch = (cosine * cosine + sine * sine) * _prx_lo_rcp(_larger(abs(cosine), abs(sine)))
-        stretch_x = _ONE + (stretch - _ONE) * length
+        stretch_x = (_ONE - length) + stretch * length
         stretch_y = _ONE - _HALF * length
         lobe = _HALF + _f(1 / 4 - 0.04 - 0.5) * length
         clip = _prx_lo_rcp(lobe)
@@ -252,7 +254,7 @@ def _filter_row(taps, edges, fractions, py, out):
         wg = _tap(_ONE - px, _ZERO - py, cosine, sine, stretch_x, stretch_y, lobe, clip)
         wo = _tap(_ONE - px, _TWO - py, cosine, sine, stretch_x, stretch_y, lobe, clip)
         wn = _tap(_ZERO - px, _TWO - py, cosine, sine, stretch_x, stretch_y, lobe, clip)
-        total = wb + wc + wi + wj + wf + we + wk + wl + wh + wg + wo + wn
+        total = ((wb + (wc + wi)) + (wf + (wj + (we + wk)))) + (wh + (wl + (wn + (wg + wo))))
         red = (
             _red(b[x]) * wb
             + _red(c[x]) * wc
