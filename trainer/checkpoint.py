@@ -1,28 +1,49 @@
-"""Checkpoint files: everything a resumed run needs, and the network that a finished one left.
+"""Checkpoint files: everything a resumed run needs, and the network that a run left.
 
-A file is a dictionary that torch loads without running code: "network", "averaged" (the moving
-average of the weights, which is what is kept), "optimiser", "generator" and "done".
+A file is a dictionary of plain values and tensors that torch loads without running code:
+
+- "format", and "architecture", "recipe" and "data": what is trained, how and on what;
+- "averaged": weights of the plain network that is kept, the moving average of those trained;
+- "network", "optimisers", "done": state of the run.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from math import isqrt
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from protocol.errors import BadRequestError
-from trainer.network import RGB, Architecture, QuickSRNet
+from trainer.network import Architecture, QuickSRNet
+from trainer.recipes import Recipe
 
-KEYS = frozenset({"network", "averaged", "optimiser", "generator", "done"})
+FORMAT = 2
+KEYS = frozenset(
+    {"format", "architecture", "recipe", "data", "averaged", "network", "optimisers", "done"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a checkpoint holds for whoever uses it. `network` is plain and ready to evaluate."""
+
+    network: QuickSRNet
+    recipe: Recipe
+    done: int
+    data: str
+
+    @property
+    def training(self) -> str:
+        """One line for the model card."""
+        return f"recipe {self.recipe.name}, {self.done} iterations ({self.recipe.summary})"
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write atomically: a kill leaves the last good file.
+    """Write atomically: a kill at any moment leaves the last good file.
 
     Raises BadRequestError when the file cannot be written.
     """
@@ -40,48 +61,48 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint whole.
+    """Read a checkpoint whole, its tensors on the CPU.
 
     Raises BadRequestError when the file is missing or is no checkpoint of this trainer.
     """
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         msg = f"cannot read the checkpoint {path}: {error.strerror or error}"
         raise BadRequestError(msg) from error
-    except (RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
         msg = f"{path} is no checkpoint, or a damaged one; train again"
         raise BadRequestError(msg) from error
-    if not isinstance(state, dict) or not state.keys() >= KEYS:
-        msg = f"{path} is no checkpoint of upscaler-train"
+    if not isinstance(state, dict) or not state.keys() >= KEYS or state["format"] != FORMAT:
+        msg = f"{path} is no checkpoint of this version of upscaler-train"
         raise BadRequestError(msg)
     return state
 
 
-def load_checkpoint(path: Path) -> tuple[QuickSRNet, int]:
-    """Return the averaged network of a checkpoint, ready to evaluate, and the iterations done.
+def load_checkpoint(path: Path) -> Trained:
+    """Return the averaged network of a checkpoint, ready to evaluate, and how it came about.
 
-    The architecture is read off the weights. Raises BadRequestError when the file is missing or
-    holds no QuickSRNet.
+    Raises BadRequestError when the file is missing or holds no QuickSRNet.
     """
     state = read_checkpoint(path)
     try:
-        network = QuickSRNet(architecture_of(state["averaged"]), identity=False)
+        architecture = architecture_from(state["architecture"])
+        network = QuickSRNet(architecture, identity=False)
         network.load_state_dict(state["averaged"])
-    except (KeyError, ValueError, RuntimeError) as error:
+        recipe = Recipe(**state["recipe"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         msg = f"{path} holds no QuickSRNet: {error}"
         raise BadRequestError(msg) from error
-    return network.eval(), int(state["done"])
+    return Trained(
+        network=network.eval(), recipe=recipe, done=int(state["done"]), data=str(state["data"])
+    )
 
 
-def architecture_of(weights: dict[str, Tensor]) -> Architecture:
-    """Read the architecture off the shapes of a state dictionary.
+def architecture_state(architecture: Architecture) -> dict[str, Any]:
+    """Return the architecture as plain values."""
+    return {**asdict(architecture), "scale": str(architecture.scale)}
 
-    Raises KeyError or ValueError when the weights are not those of a QuickSRNet.
-    """
-    width = weights["cnn.0.weight"].shape[0]
-    depth = sum(name.startswith("cnn.") and name.endswith(".weight") for name in weights) - 1
-    outputs, inputs = weights["conv_last.weight"].shape[:2]
-    # At 1.5x the last layer sees the pixels that space-to-depth folded into channels.
-    scale = Fraction(isqrt(outputs // RGB), isqrt(inputs // width))
-    return Architecture(width=width, depth=depth, scale=scale)
+
+def architecture_from(state: dict[str, Any]) -> Architecture:
+    """Return the architecture that `architecture_state` was given."""
+    return Architecture(**{**state, "scale": Fraction(state["scale"])})

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from torch import Tensor
 
 from protocol.frames import PixelFormat, Size, upscaled_size
-from trainer.data import LoadedPair
+from trainer.store import FramePair
 from upscaler.contract import Frame, Upscaler
 from upscaler.filters.library import make_filter
 from upscaler.metrics import psnr_db
@@ -50,21 +49,19 @@ class Evaluation:
         }
 
 
-def evaluate(upscale: Upscale, pairs: Iterable[LoadedPair]) -> Evaluation:
+def evaluate(upscale: Upscale, pairs: Iterable[FramePair]) -> Evaluation:
     """Upscale the low render of every pair and compare it with the high one."""
     return Evaluation(
         frames=[
             FrameScore(
-                name=loaded.pair.name,
-                game=loaded.pair.game,
-                psnr_db=psnr_db(upscale(frame_of(loaded.low)), frame_of(loaded.high)),
+                name=pair.name, game=pair.game, psnr_db=psnr_db(upscale(pair.low), pair.high)
             )
-            for loaded in pairs
+            for pair in pairs
         ]
     )
 
 
-def evaluate_filter(method: str, pairs: Iterable[LoadedPair], scale: Fraction) -> Evaluation:
+def evaluate_filter(method: str, pairs: Iterable[FramePair], scale: Fraction) -> Evaluation:
     """Evaluate a classical filter, such as "bicubic"."""
 
     def open_filter(size: Size) -> Upscaler:
@@ -72,11 +69,6 @@ def evaluate_filter(method: str, pairs: Iterable[LoadedPair], scale: Fraction) -
 
     with closing(AnySize(open_filter)) as upscale:
         return evaluate(upscale, pairs)
-
-
-def frame_of(image: Tensor) -> Frame:
-    """Return (3, H, W) uint8 as a C-contiguous (H, W, 3) array."""
-    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
 class AnySize:

@@ -20,11 +20,11 @@ from onnx import numpy_helper
 
 from protocol.errors import BadRequestError, EngineError, ErrorCode
 from protocol.frames import PixelFormat
-from trainer.data import LoadedPair
-from trainer.evaluate import AnySize, Evaluation, evaluate, frame_of
+from trainer.evaluate import AnySize, Evaluation, evaluate
 from trainer.graph import Convolution, dcr_order, float_graph, quantised_graph
 from trainer.network import RGB, Architecture, QuickSRNet
 from trainer.quantise import Quantised, run_network
+from trainer.store import FramePair
 from upscaler.contract import Frame
 from upscaler.engines.library import select_engine
 from upscaler.models.card import ModelCard, attach_card, weights_sha256
@@ -69,9 +69,9 @@ def model_name(architecture: Architecture, *, quantised: bool) -> str:
     return f"{method_name(architecture)}-x{float(architecture.scale):g}{suffix}"
 
 
-def describe_data(pairs: list[LoadedPair]) -> str:
+def describe_data(pairs: list[FramePair]) -> str:
     """Say which frames a network was trained on, and under which licences these stand."""
-    games = sorted({(loaded.pair.game, loaded.pair.licence) for loaded in pairs})
+    games = sorted({(pair.game, pair.licence) for pair in pairs})
     named = ", ".join(f"{game} ({licence})" for game, licence in games)
     return f"{len(pairs)} pairs of native renders: {named}"
 
@@ -85,7 +85,7 @@ def float_layers(network: QuickSRNet) -> list[Convolution]:
 
 
 def export_float(
-    network: QuickSRNet, test: list[LoadedPair], folder: Path, provenance: Provenance
+    network: QuickSRNet, test: list[FramePair], folder: Path, provenance: Provenance
 ) -> Exported:
     """Write the float model of `network` into `folder`, measured on the pairs of `test`.
 
@@ -98,7 +98,7 @@ def export_float(
 
 def export_quantised(
     quantised: Quantised,
-    test: list[LoadedPair],
+    test: list[FramePair],
     folder: Path,
     provenance: Provenance,
     *,
@@ -159,13 +159,12 @@ def opened(model: Model) -> Iterator[AnySize]:
 def agreement(
     upscale: Callable[[Frame], Frame],
     reference: Callable[[Frame], Frame],
-    pairs: list[LoadedPair],
+    pairs: list[FramePair],
 ) -> float:
     """Share of values over all frames on which two upscalers differ by at most one level."""
     agreeing, values = 0, 0
-    for loaded in pairs:
-        low = frame_of(loaded.low)
-        difference = np.subtract(upscale(low), reference(low), dtype=np.int16)
+    for pair in pairs:
+        difference = np.subtract(upscale(pair.low), reference(pair.low), dtype=np.int16)
         agreeing += int(np.count_nonzero(np.abs(difference) <= MAX_DIFFERENCE))
         values += difference.size
     return agreeing / values
@@ -175,7 +174,7 @@ def _write(
     proto: onnx.ModelProto,
     card: ModelCard,
     folder: Path,
-    test: list[LoadedPair],
+    test: list[FramePair],
     reference: Callable[[Frame], Frame] | None,
 ) -> Exported:
     path = folder / f"{card.name}.onnx"

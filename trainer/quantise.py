@@ -15,9 +15,10 @@ from torch import Tensor
 
 from protocol.errors import BadRequestError
 from trainer.aimet import Rounding, Simulation, simulate
-from trainer.data import LoadedPair, PatchSampler
 from trainer.graph import LEVELS, Convolution
 from trainer.network import Architecture, QuickSRNet
+from trainer.sampler import PatchSampler
+from trainer.store import Store
 from upscaler.contract import Frame
 
 CROPS_PER_BATCH = 32
@@ -63,20 +64,18 @@ class Quantised:
     simulation: Simulation
 
 
-def quantise(network: QuickSRNet, pairs: list[LoadedPair], how: Quantisation) -> Quantised:
-    """Quantise `network`, which is not changed; `pairs` are training frames.
+def quantise(network: QuickSRNet, store: Store, how: Quantisation) -> Quantised:
+    """Quantise `network`, which is not changed, seeing the training frames of `store`.
 
     Raises EngineError when AIMET is missing, and BadImageError when a frame is smaller than a crop.
     """
     rounding = None
     if how.adaround_iterations:
-        sampler = PatchSampler(
-            pairs,
-            scale=network.architecture.scale,
-            patch=how.patch,
-            generator=torch.Generator().manual_seed(how.seed),
-        )
-        batches = [sampler.draw(CROPS_PER_BATCH)[0].contiguous() for _ in range(how.batches)]
+        sampler = PatchSampler(store, patch=how.patch, seed=how.seed)
+        batches = [
+            sampler.draw(step, CROPS_PER_BATCH)[0].contiguous().float() / LEVELS
+            for step in range(how.batches)
+        ]
         rounding = Rounding(
             batches=batches,
             iterations=how.adaround_iterations,

@@ -1,113 +1,138 @@
-"""The training loop: crops in, weights out; resumable, reproducible, readable in one sitting."""
+"""The training step: crops in, better weights out; resumable and reproducible bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field
-from math import cos, pi
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from protocol.errors import BadRequestError
-from trainer.checkpoint import read_checkpoint, write_checkpoint
-from trainer.data import LoadedPair, PatchSampler
+from trainer.checkpoint import FORMAT as CHECKPOINT_FORMAT
+from trainer.checkpoint import (
+    architecture_from,
+    architecture_state,
+    read_checkpoint,
+    write_checkpoint,
+)
+from trainer.expand import expand, plain_weights
+from trainer.graphed import Graphed
 from trainer.network import Architecture, QuickSRNet
+from trainer.optimise import make_optimisers, set_rate
+from trainer.processes import Processes, alone
+from trainer.recipes import Recipe
+from trainer.sampler import PatchSampler
+from trainer.store import Store
 
-LOSSES = {"l1": functional.l1_loss, "mse": functional.mse_loss}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How to train. The learning rate falls from `rate` to a hundredth of it along a cosine.
-
-    `average` is the decay of the exponential moving average of the weights, which is what is kept:
-    it removes the noise of the last steps. `bfloat16` runs the network, not the loss or the
-    optimiser, in bfloat16; the last `settle` steps run in float32 whatever it says.
-    """
-
-    iterations: int
-    batch: int = 16
-    patch: int = 64
-    loss: Literal["l1", "mse"] = "mse"
-    rate: float = 1e-3
-    average: float = 0.999
-    bfloat16: bool = False
-    settle: int = 1000
-    seed: int = 1
-    architecture: Architecture = field(default_factory=Architecture)
-
-    @property
-    def summary(self) -> str:
-        """One line for the model card."""
-        return (
-            f"{self.loss} loss, batches of {self.batch} crops of {self.patch}x{self.patch}, "
-            f"Adam from {self.rate:g} along a cosine, averaged at {self.average:g}, "
-            f"seed {self.seed}"
-        )
-
-    def rate_at(self, iteration: int) -> float:
-        """Learning rate of one step."""
-        warm = min(1.0, (iteration + 1) / 200)
-        falling = 0.5 * (1.0 + cos(pi * iteration / self.iterations))
-        return self.rate * warm * (0.01 + 0.99 * falling)
+LEVELS = 255
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": functional.l1_loss,
+    "mse": functional.mse_loss,
+}
 
 
 class Trainer:
-    """State of a run: network, averaged network, optimiser, generator and the steps done."""
+    """State of a run: network, averaged network, optimisers and the steps done.
 
-    def __init__(self, recipe: Recipe, pairs: list[LoadedPair]) -> None:
-        self.recipe = recipe
+    `averaged` is always plain, whatever is trained: it is what a run leaves.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        architecture: Architecture,
+        store: Store,
+        *,
+        start: QuickSRNet | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        """Prepare a run on the training split of `store`.
+
+        `start` gives the weights to begin with; from another scale all but the last layer. Raises
+        BadRequestError when it is of another width or depth or the scale is not the store's, and
+        what `PatchSampler` raises.
+        """
+        if architecture.scale != store.scale:
+            msg = f"{store.root} holds pairs for {store.scale}x, not for {architecture.scale}x"
+            raise BadRequestError(msg)
+        self.recipe, self.architecture, self.store = recipe, architecture, store
+        self.processes = processes or alone()
+        if recipe.batch % self.processes.count:
+            msg = (
+                f"a batch of {recipe.batch} does not divide among {self.processes.count} processes"
+            )
+            raise BadRequestError(msg)
+        device = self.processes.device
         torch.manual_seed(recipe.seed)
-        self.network = QuickSRNet(recipe.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = deepcopy(self.network).eval()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), recipe.rate, foreach=True)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.sampler = PatchSampler(
-            pairs,
-            scale=recipe.architecture.scale,
-            patch=recipe.patch,
-            generator=self.generator,
+        network = QuickSRNet(architecture, identity=recipe.identity)
+        if start is not None:
+            _take_weights(network, start)
+        self.averaged = _channels_last(QuickSRNet(architecture, identity=False)).to(device).eval()
+        self.averaged.requires_grad_(requires_grad=False)
+        if recipe.expand:
+            expand(network, recipe.expand)
+        self.network = _channels_last(network).to(device)
+        self._averages = plain_weights(self.averaged)
+        for average, weight in zip(self._averages, plain_weights(self.network), strict=True):
+            average.copy_(weight)
+        self._forward: nn.Module = self.network
+        if self.processes.count > 1:
+            self._forward = DistributedDataParallel(self.network)
+        self.optimisers = make_optimisers(
+            self.network, recipe.optimiser, recipe.rate, on_device=device
         )
+        self.sampler = PatchSampler(
+            store,
+            patch=recipe.patch,
+            seed=recipe.seed,
+            weighting=recipe.weighting,
+            device=device,
+        )
+        self._decay = torch.zeros((), device=device)
+        self._graphed = Graphed(self._work) if recipe.graphed and device.type == "cuda" else None
+        if device.type == "cuda":
+            tensor_cores = recipe.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = tensor_cores
+            torch.backends.cudnn.allow_tf32 = tensor_cores
         self.done = 0
 
-    def step(self) -> float:
-        """Train on one batch; return its loss."""
-        recipe = self.recipe
-        low, high = self.sampler.draw(recipe.batch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate_at(self.done)
-        low = low.contiguous(memory_format=torch.channels_last)
-        rounded = recipe.bfloat16 and self.done < recipe.iterations - recipe.settle
-        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-            upscaled: Tensor = self.network(low)
-        loss = LOSSES[recipe.loss](upscaled.float(), high)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self._average()
-        self.done += 1
-        return loss.item()
+    def step(self) -> Tensor:
+        """Train on one batch; return its loss, over this process's crops, still on the device.
 
-    @torch.no_grad()
-    def _average(self) -> None:
+        The tensor may be overwritten by the next step.
+        """
+        recipe, processes = self.recipe, self.processes
+        set_rate(self.optimisers, recipe.rate_at(self.done))
         # A young average would remember the initial weights for long.
-        decay = min(self.recipe.average, (1 + self.done) / (10 + self.done))
-        pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
-        for averaged, current in pairs:
-            averaged.lerp_(current, 1.0 - decay)
+        self._decay.fill_(min(recipe.average, (1 + self.done) / (10 + self.done)))
+        crops = self.sampler.table(self.done, recipe.batch, rank=processes.rank, of=processes.count)
+        rounded = recipe.precision == "bfloat16" and not recipe.settled_at(self.done)
+        work = self._graphed or self._work
+        loss = work(crops, rounded)
+        self.done += 1
+        return loss
+
+    def _work(self, crops: Tensor, rounded: bool) -> Tensor:  # noqa: FBT001 - part of a graph's key
+        """The step on the device, without synchronisation: what a CUDA graph captures."""
+        low, high = (each.float().div_(LEVELS) for each in self.sampler.gather(crops))
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        with _autocast(self.processes.device, enabled=rounded):
+            upscaled: Tensor = self._forward(low)
+        loss = LOSSES[self.recipe.loss](upscaled.float(), high)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimiser in self.optimisers:
+            optimiser.step()
+        weights = plain_weights(self.network)
+        for average, weight in zip(self._averages, weights, strict=True):
+            average.lerp_(weight, 1.0 - self._decay)
+        return loss.detach()
 
     def save(self, path: Path) -> None:
         """Write everything that a resumed run needs, atomically.
@@ -117,63 +142,76 @@ class Trainer:
         write_checkpoint(
             path,
             {
-                "network": self.network.state_dict(),
+                "format": CHECKPOINT_FORMAT,
+                "architecture": architecture_state(self.architecture),
+                "recipe": asdict(self.recipe),
+                "data": self.store.fingerprint,
                 "averaged": self.averaged.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
+                "network": self.network.state_dict(),
+                "optimisers": [each.state_dict() for each in self.optimisers],
                 "done": self.done,
             },
         )
 
-    def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of the same recipe, as if it had never stopped.
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same run, as if it had never stopped.
 
-        Raises BadRequestError when the checkpoint is unreadable or belongs to another
-        architecture.
+        Raises BadRequestError when the checkpoint is unreadable or belongs to another recipe,
+        architecture or store.
         """
         state = read_checkpoint(path)
-        try:
-            self.network.load_state_dict(state["network"])
-            self.averaged.load_state_dict(state["averaged"])
-        except RuntimeError as error:
-            msg = f"{path} holds a checkpoint of another architecture than the recipe's"
-            raise BadRequestError(msg) from error
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
+        same = {
+            "architecture": architecture_state(self.architecture),
+            "recipe": asdict(self.recipe),
+            "data": self.store.fingerprint,
+        }
+        for what, expected in same.items():
+            if state[what] != expected:
+                msg = f"{path} is of another {what}: {state[what]}, not {expected}"
+                raise BadRequestError(msg)
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.done = state["done"]
 
 
-def run(
-    trainer: Trainer,
-    checkpoint: Path,
-    *,
-    save_every: int = 1000,
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[float]:
-    """Train to the end of the recipe; yield the mean loss after every `save_every` steps.
+def resume(path: Path, store: Store, *, processes: Processes | None = None) -> Trainer:
+    """Return the run that a checkpoint holds, ready to go on.
 
-    Shows a progress bar, and writes `checkpoint` before each yield. `stop` is asked between steps;
-    once it says yes, the state reached is saved and yielded, and the run ends early.
+    Raises BadRequestError when the checkpoint is unreadable or was trained on another store.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        total = trainer.recipe.iterations
-        task = progress.add_task("training", total=total, completed=trainer.done)
-        losses: list[float] = []
-        stopped = False
-        while trainer.done < total and not stopped:
-            losses.append(trainer.step())
-            progress.advance(task)
-            stopped = stop()
-            if stopped or trainer.done % save_every == 0 or trainer.done == total:
-                trainer.save(checkpoint)
-                mean = sum(losses) / len(losses)
-                losses.clear()
-                progress.update(task, description=f"training, loss {mean:.5f}")
-                yield mean
+    state = read_checkpoint(path)
+    try:
+        recipe = Recipe(**state["recipe"])
+        architecture = architecture_from(state["architecture"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{path} is no checkpoint of this version of upscaler-train: {error}"
+        raise BadRequestError(msg) from error
+    trainer = Trainer(recipe, architecture, store, processes=processes)
+    trainer.load(path)
+    return trainer
+
+
+def _take_weights(network: QuickSRNet, start: QuickSRNet) -> None:
+    ours, theirs = network.architecture, start.architecture
+    if (ours.width, ours.depth) != (theirs.width, theirs.depth):
+        msg = (
+            f"the weights to start from are those of {theirs.name}, another architecture than "
+            f"{ours.name}"
+        )
+        raise BadRequestError(msg)
+    network.cnn.load_state_dict(start.cnn.state_dict())
+    if (ours.scale, ours.head) == (theirs.scale, theirs.head):
+        network.conv_last.load_state_dict(start.conv_last.state_dict())
+
+
+def _channels_last(network: QuickSRNet) -> QuickSRNet:
+    """What the convolutions of CPUs and of tensor cores run fastest."""
+    moved: QuickSRNet = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def _autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager[Any]:
+    # Without its cache, which would outlive the capture of a graph.
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,6 +66,35 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     (root / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
     return root
+
+
+def make_store(frames: Path, root: Path, scale: str) -> Path:
+    """Put the pairs into a store: 4 to train on, 2 to validate with, 3 to test on."""
+    from trainer.data import load_pairs
+    from trainer.store import StoreWriter
+
+    ratio = Fraction(scale)
+    with StoreWriter(root, scale=ratio, degradation="native") as store:
+        train = load_pairs(frames, split="train", scale=ratio)
+        for pair in train[:4]:
+            store.add(pair)
+        for pair in train[4:]:
+            store.add(replace(pair, split="validation"))
+        for pair in load_pairs(frames, split="test", scale=ratio):
+            store.add(pair)
+    return root
+
+
+@pytest.fixture(scope="session")
+def store_x2(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs at 2x, prepared."""
+    return make_store(frames, tmp_path_factory.mktemp("stores") / "x2", "2")
+
+
+@pytest.fixture(scope="session")
+def store_x15(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs at 1.5x, prepared."""
+    return make_store(frames, tmp_path_factory.mktemp("stores") / "x15", "3/2")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The command line of the trainer: one module a command."""

@@ -1,0 +1,45 @@
+"""`upscaler-train`: prepare frames, train a network, quantise and export it, measure, release.
+
+`upscaler-train --help` must answer at once, so the modules of the commands import typer and
+nothing heavier; torch loads when a command runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from protocol.errors import UpscalerError
+from trainer.cli.evaluate import evaluate
+from trainer.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
+from trainer.cli.prepare import prepare
+from trainer.cli.quantise import quantise
+from trainer.cli.train import train
+
+# Plain help, as in `upscaler`: rich's panels would take longer than everything else together.
+app = typer.Typer(
+    help="Train QuickSRNet on rendered game frames, quantise it to W8A8 and export it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (prepare, train, quantise, evaluate):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error is one line on stderr and exit code 2.
+
+    `arguments` are those of the process when None.
+    """
+    try:
+        app(arguments)
+    except UpscalerError as error:
+        sys.stderr.write(f"upscaler-train: {error}\n")
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("upscaler-train: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
