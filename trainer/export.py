@@ -34,8 +34,6 @@ REFERENCE_ENGINE = "onnxruntime"
 MAX_DIFFERENCE = 1
 """Levels by which a value may differ from the simulation: sums are rounded in another order."""
 AGREEING_SHARE = 0.99
-SIZES = {(32, 2): "small", (32, 5): "medium", (64, 11): "large"}
-"""The paper's names for (width, depth)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +56,8 @@ class Exported:
 
 
 def method_name(architecture: Architecture) -> str:
-    """Name of the method, such as "quicksrnet-small"."""
-    size = (architecture.width, architecture.depth)
-    return f"quicksrnet-{SIZES.get(size, f'f{size[0]}-m{size[1]}')}"
+    """Name of the method, such as "quicksrnet-small", or "quicksrnet-small-pooled" of a variant."""
+    return "-".join(["quicksrnet", architecture.name, *architecture.variants])
 
 
 def model_name(architecture: Architecture, *, quantised: bool) -> str:
@@ -91,8 +88,15 @@ def export_float(
 
     Raises BadRequestError when the file cannot be written, EngineError when it does not run.
     """
-    proto = float_graph(float_layers(network), network.architecture.scale)
-    card = _card(network.architecture, proto, provenance, quantisation="none")
+    architecture = network.architecture
+    proto = float_graph(
+        float_layers(network),
+        architecture.scale,
+        pooled=architecture.head == "pooled",
+        relu=architecture.activation == "relu",
+        residual=architecture.residual,
+    )
+    card = _card(architecture, proto, provenance, quantisation="none")
     return _write(proto, card, folder, test, None)
 
 
@@ -110,8 +114,10 @@ def export_quantised(
     EngineError when it does not run, or when its pixels are not those of the simulation: nothing
     is written then.
     """
-    proto = quantised_graph(quantised.layers, quantised.architecture.scale)
-    card = _card(quantised.architecture, proto, provenance, quantisation=quantisation)
+    architecture = quantised.architecture
+    pooled = architecture.head == "pooled"
+    proto = quantised_graph(quantised.layers, architecture.scale, pooled=pooled)
+    card = _card(architecture, proto, provenance, quantisation=quantisation)
     return _write(proto, card, folder, test, partial(run_network, quantised.simulation.model))
 
 
@@ -125,14 +131,22 @@ def load_float_model(path: Path) -> QuickSRNet:
     if card.quantised:
         msg = f"{path} is quantised; name its float original, whose name ends in -float"
         raise BadRequestError(msg, code=ErrorCode.UNKNOWN_MODEL)
+    graph = model.proto().graph
     weights = {
         initialiser.name: torch.from_numpy(numpy_helper.to_array(initialiser).copy())
-        for initialiser in model.proto().graph.initializer
+        for initialiser in graph.initializer
     }
+    operators = {node.op_type for node in graph.node}
     try:
-        network = QuickSRNet(
-            Architecture(width=card.width, depth=card.depth, scale=card.ratio), identity=False
+        architecture = Architecture(
+            width=card.width,
+            depth=card.depth,
+            scale=card.ratio,
+            head="pooled" if "AveragePool" in operators else "space-to-depth",
+            activation="relu" if "Relu" in operators else "relu1",
+            residual="Add" in operators,
         )
+        network = QuickSRNet(architecture, identity=False)
         order = torch.from_numpy(np.argsort(dcr_order(RGB, network.architecture.upsampling)))
         for index, conv in enumerate(network.convolutions):
             weight, bias = weights[f"conv{index}.weight"], weights[f"conv{index}.bias"]
@@ -225,7 +239,9 @@ def _card(
     return ModelCard(
         name=model_name(architecture, quantised=quantisation != "none"),
         method=method_name(architecture),
-        architecture=f"QuickSRNet f={architecture.width} m={architecture.depth}",
+        architecture=", ".join(
+            [f"QuickSRNet f={architecture.width} m={architecture.depth}", *architecture.variants]
+        ),
         width=architecture.width,
         depth=architecture.depth,
         scale=str(architecture.scale),

@@ -112,7 +112,14 @@ class QuickSRNet(nn.Module):
     space-to-depth(2) stands before `conv_last`, which is then 1x1, and S is 3.
     """
 
-    def __init__(self, architecture: Architecture, *, identity: bool = True) -> None:
+    def __init__(
+        self, architecture: Architecture, *, identity: bool = True, noise: float = 1.0
+    ) -> None:
+        """Initialise as PyTorch does, and add the identity to it if asked to.
+
+        `noise` scales the random part of all layers but the first, which must tell its channels
+        apart: at 1, as in the paper, it is about as large as the identity that it surrounds.
+        """
         super().__init__()
         self.architecture = architecture
         width, folding = architecture.width, architecture.folding
@@ -133,6 +140,10 @@ class QuickSRNet(nn.Module):
         pooled = architecture.head == "pooled"
         self.pool = nn.AvgPool2d(architecture.size_multiple) if pooled else nn.Identity()
         if identity:
+            with torch.no_grad():
+                for conv in self.convolutions[1:]:
+                    for parameter in conv.parameters():
+                        parameter.mul_(noise)
             self.add_identity()
 
     @property

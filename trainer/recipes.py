@@ -27,7 +27,8 @@ class Recipe:
     `settle` share of the steps runs in float32 whatever it says. TF32 exists on GPUs only.
     `graphed` replays a step on a GPU as one CUDA graph.
     `expand` is the width of the collapsible blocks (trainer/expand.py), 0 for none.
-    `identity` starts from a nearest-neighbour upscaler (paper, section 3.2).
+    `identity` starts from a nearest-neighbour upscaler (paper, section 3.2), `noise` scales the
+    random part around it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Recipe:
     graphed: bool = False
     expand: int = 0
     identity: bool = True
+    noise: float = 1.0
     weighting: Weighting = "frames"
     seed: int = 1
 
@@ -55,6 +57,9 @@ class Recipe:
             raise BadRequestError(msg)
         if self.loss not in get_args(Loss):
             msg = f"unknown loss {self.loss!r}; choose one of {', '.join(get_args(Loss))}"
+            raise BadRequestError(msg)
+        if self.precision not in get_args(Precision):
+            msg = f"unknown precision {self.precision!r}; choose {', '.join(get_args(Precision))}"
             raise BadRequestError(msg)
 
     @property
@@ -68,7 +73,7 @@ class Recipe:
             f"averaged at {self.average:g}" if self.average else "not averaged",
             self.precision,
             f"over-parameterised to {self.expand}" if self.expand else "",
-            "" if self.identity else "without identity initialisation",
+            f"identity with noise {self.noise:g}" if self.identity else "without identity",
             f"seed {self.seed}",
         ]
         return ", ".join(part for part in parts if part)
@@ -106,8 +111,8 @@ RECIPES = {
         # What the shipped weights were trained with, and why: docs/training.md.
         Recipe(
             name="fast",
-            iterations=20_000,
-            batch=16,
+            iterations=30_000,
+            batch=8,
             patch=64,
             loss="mse",
             optimiser="muon",
@@ -118,6 +123,7 @@ RECIPES = {
             precision="bfloat16",
             settle=0.05,
             graphed=True,
+            noise=0.3,
         ),
     )
 }

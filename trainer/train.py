@@ -70,7 +70,7 @@ class Trainer:
             raise BadRequestError(msg)
         device = self.processes.device
         torch.manual_seed(recipe.seed)
-        network = QuickSRNet(architecture, identity=recipe.identity)
+        network = QuickSRNet(architecture, identity=recipe.identity, noise=recipe.noise)
         if start is not None:
             _take_weights(network, start)
         self.averaged = _channels_last(QuickSRNet(architecture, identity=False)).to(device).eval()
@@ -95,7 +95,9 @@ class Trainer:
             device=device,
         )
         self._decay = torch.zeros((), device=device)
-        self._graphed = Graphed(self._work) if recipe.graphed and device.type == "cuda" else None
+        # Several processes exchange gradients in the middle of a step, which a graph cannot hold.
+        graphed = recipe.graphed and device.type == "cuda" and self.processes.count == 1
+        self._graphed = Graphed(self._work) if graphed else None
         if device.type == "cuda":
             tensor_cores = recipe.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = tensor_cores

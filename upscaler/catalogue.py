@@ -39,9 +39,7 @@ class Catalogue:
             check_engine_name(engine)
         self._engine = engine
         self._threads = threads
-        chosen = [find_model(model) for model in models] or [
-            model for model in shipped() if model.card.quantised
-        ]
+        chosen = [find_model(model) for model in models] or _shipped_by_cost()
         self._models: dict[tuple[str, Fraction], Model] = {
             (model.card.method, model.card.ratio): model for model in chosen
         }
@@ -101,8 +99,9 @@ class Catalogue:
         model = self._models.get((method, request.scale))
         if model is None:
             scales = sorted(scale for name, scale in self._models if name == method)
-            offered = ", ".join(f"{scale}x" for scale in scales)
-            msg = f"{method} has no model for {request.scale}x; it has {offered}"
+            offered = ", ".join(f"{float(scale):g}x" for scale in scales)
+            wanted = f"{float(request.scale):g}x"
+            msg = f"{method} has no model for {wanted}; it has {offered}"
             raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
         return self.engine.load(model, request.size, request.pixel_format)
 
@@ -110,3 +109,9 @@ class Catalogue:
         if method not in self.methods:
             msg = f"unknown method {method!r}; choose one of {', '.join(self.methods)}"
             raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
+
+
+def _shipped_by_cost() -> list[Model]:
+    """The shipped quantised models, the cheapest network first: it is the default method."""
+    models = [model for model in shipped() if model.card.quantised]
+    return sorted(models, key=lambda model: model.card.depth * model.card.width**2)

@@ -17,7 +17,10 @@ console = Console(highlight=False)
 
 
 def progress(*, console: Console = console, transient: bool = True) -> Progress:
-    """Return a progress bar with count, elapsed and remaining time; it leaves no trace."""
+    """Return a progress bar with count, elapsed and remaining time.
+
+    A transient bar leaves no trace, and where nobody watches, in a pipe or a file, shows nothing.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -26,6 +29,7 @@ def progress(*, console: Console = console, transient: bool = True) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=transient,
+        disable=transient and not console.is_terminal,
     )
 
 

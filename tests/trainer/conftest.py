@@ -57,7 +57,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 {
                     "file": file,
                     "game": game,
-                    "scene": "one",
+                    "scene": f"{index:02}",
                     "pair": pair,
                     "role": role,
                     "split": "train" if index < 6 else "test",

@@ -36,6 +36,22 @@ def test_identity_alone_is_nearest_neighbour(scale: Fraction) -> None:
     assert torch.equal(network(low), nearest)
 
 
+def test_the_random_part_around_the_identity_can_be_scaled() -> None:
+    networks = []
+    for noise in (1.0, 0.25):
+        torch.manual_seed(1)
+        networks.append(QuickSRNet(Architecture(width=8, depth=1), noise=noise))
+    full, quarter = networks
+    identity = QuickSRNet(full.architecture, identity=False)
+    with torch.no_grad():
+        for parameter in identity.parameters():
+            parameter.zero_()
+    identity.add_identity()
+    parts = [net.conv_last.weight - identity.conv_last.weight for net in networks]
+    assert torch.allclose(parts[1], 0.25 * parts[0], atol=1e-6)
+    assert torch.equal(full.convolutions[0].weight, quarter.convolutions[0].weight)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_results_have_the_scaled_size_and_stay_within_0_and_1(scale: Fraction) -> None:
     torch.manual_seed(1)

@@ -45,6 +45,7 @@ def test_a_summary_for_the_card() -> None:
     ("changes", "sentence"),
     [
         ({"loss": "vgg"}, "unknown loss 'vgg'; choose one of l1, mse"),
+        ({"precision": "int4"}, "unknown precision 'int4'; choose float32, tf32, bfloat16"),
         ({"iterations": 0}, "at least one iteration"),
     ],
 )

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 import typer
 
 from protocol.errors import UpscalerError
+from trainer.cli.bench import bench
 from trainer.cli.evaluate import evaluate
 from trainer.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
 from trainer.cli.prepare import prepare
 from trainer.cli.quantise import quantise
+from trainer.cli.release import release
+from trainer.cli.reproduce import reproduce
 from trainer.cli.train import train
 
 # Plain help, as in `upscaler`: rich's panels would take longer than everything else together.
@@ -26,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, quantise, evaluate):
+for command in (prepare, train, quantise, evaluate, release, reproduce, bench):
     app.command()(command)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -40,3 +44,19 @@ def prepare_torch(threads: int | None = None) -> None:
         raise EngineError(msg) from error
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def interrupt_noted() -> Iterator[Event]:
+    """Note the first Ctrl-C, for training ends between two steps; the second ends it at once."""
+    noted = Event()
+
+    def receive(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        noted.set()
+
+    before = signal.signal(signal.SIGINT, receive)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)

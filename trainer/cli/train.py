@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protocol.errors import BadRequestError
-from trainer.cli.options import EXIT_INTERRUPTED, Out, StoreFolder, Threads, prepare_torch
+from trainer.cli.options import (
+    EXIT_INTERRUPTED,
+    Out,
+    StoreFolder,
+    Threads,
+    interrupt_noted,
+    prepare_torch,
+)
 
 if TYPE_CHECKING:
     from trainer.network import Architecture, QuickSRNet
@@ -47,6 +50,9 @@ def train(
     ] = None,
     loss: Annotated[str | None, typer.Option(help='"mse" or "l1".')] = None,
     rate: Annotated[float | None, typer.Option(help="Another learning rate.", min=0.0)] = None,
+    precision: Annotated[
+        str | None, typer.Option(help='"float32", "bfloat16" or, on a GPU, "tf32".')
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Crops in a step.", min=1)] = None,
     patch: Annotated[int | None, typer.Option(help="Side of a low-res crop.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and crops.", min=0)] = None,
@@ -91,6 +97,7 @@ def train(
                 expand=expand,
                 loss=loss,
                 rate=rate,
+                precision=precision,
                 batch=batch,
                 patch=patch,
                 seed=seed,
@@ -103,7 +110,7 @@ def train(
                 chosen, built, store, start=_start(start) if start else None, processes=processes
             )
         console = get_console()  # the one of the progress bar, so that lines appear above it
-        with _interrupt_noted() as interrupted:
+        with interrupt_noted() as interrupted:
             if processes.leads:
                 console.print(_headline(trainer, processes), highlight=False, soft_wrap=True)
             for report in run(trainer, out, report_every=report_every, stop=interrupted.is_set):
@@ -174,19 +181,3 @@ def _headline(trainer: Trainer, processes: Processes) -> str:
         f"{built.name} {float(built.scale):g}x, recipe {recipe.name}: {recipe.iterations} "
         f"iterations{begun} on {pairs} pairs, {held} held out for validation, on {where}"
     )
-
-
-@contextmanager
-def _interrupt_noted() -> Iterator[Event]:
-    """Note the first Ctrl-C, for training ends between two steps; the second ends it at once."""
-    noted = Event()
-
-    def receive(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        noted.set()
-
-    before = signal.signal(signal.SIGINT, receive)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -50,7 +50,7 @@ Models = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="quicksrnet-small (the default), fsr1, bicubic or nearest.",
+        help="quicksrnet-small (the default), fsr1, bicubic, bicubic-matlab or nearest.",
         metavar="NAME",
         show_default=False,
     ),

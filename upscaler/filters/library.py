@@ -8,7 +8,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size, check_size
 from upscaler.contract import Upscaler
 
-FILTERS = ("fsr1", "bicubic", "nearest")
+FILTERS = ("fsr1", "bicubic", "bicubic-matlab", "nearest")
 SHARPENED = "fsr1"
 """The filter that has a sharpness."""
 MAX_RATIO = 4
@@ -26,6 +26,13 @@ def check_sharpness(stops: float) -> None:
         raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
 
 
+def check_filter_name(method: str) -> None:
+    """Raise BadRequestError (UNKNOWN_METHOD) unless a filter is called `method`; loads nothing."""
+    if method not in FILTERS:
+        msg = f"unknown method {method!r}; choose one of {', '.join(FILTERS)}"
+        raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
+
+
 def make_filter(
     method: str,
     size: Size,
@@ -39,6 +46,7 @@ def make_filter(
     `sharpness_stops` concerns FSR1. Raises BadRequestError for an unknown method, a size or ratio
     out of range, or a sharpness out of range.
     """
+    check_filter_name(method)
     check_size(size)
     check_size(upscaled, what="result")
     sides = ((size.width, upscaled.width), (size.height, upscaled.height))
@@ -53,9 +61,10 @@ def make_filter(
         from upscaler.filters.resize import Bicubic
 
         return Bicubic(size, upscaled, pixel_format)
-    if method == "nearest":
-        from upscaler.filters.resize import Nearest
+    if method == "bicubic-matlab":
+        from upscaler.filters.cubic import BicubicMatlab
 
-        return Nearest(size, upscaled, pixel_format)
-    msg = f"unknown method {method!r}; choose one of {', '.join(FILTERS)}"
-    raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
+        return BicubicMatlab(size, upscaled, pixel_format)
+    from upscaler.filters.resize import Nearest
+
+    return Nearest(size, upscaled, pixel_format)

@@ -77,7 +77,7 @@ def motion_between(before: Frame, after: Frame) -> Motion:
     if min(height, width) < SMALLEST_SIDE:
         msg = f"motion needs sides of {SMALLEST_SIDE} pixels or more, not {width}x{height}"
         raise ValueError(msg)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey_before, grey_after = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (before, after))
     back = flow.calc(grey_after, grey_before, None)
     forth = flow.calc(grey_before, grey_after, None)

@@ -68,8 +68,7 @@ def flip_map(
 
 
 def _unit(picture: Frame) -> NDArray[np.float32]:
-    # The library reads through a raw address and takes no notice of strides.
-    return np.ascontiguousarray(picture, np.float32) / np.float32(PEAK)
+    return np.divide(picture, PEAK, dtype=np.float32)
 
 
 def _import_flip() -> Any:

@@ -29,10 +29,10 @@ def psnr_db(picture: Frame, reference: Frame, *, shave: int = 0) -> float:
 
 
 def psnr_y_db(picture: Frame, reference: Frame, *, shave: int = 0) -> float:
-    """Return the PSNR in dB of BT.601 luma with a peak of 255, as the literature does; inf if equal.
+    """Return the PSNR in dB of BT.601 luma; inf if equal.
 
     Both are (H, W, 3) uint8 RGB of one size; `shave` pixels at each side do not count. Luma lies in
-    16..235 and is not rounded.
+    16..235, is not rounded, and has a peak of 255 nevertheless, as in the literature.
 
     Raises ValueError for pictures that cannot be compared, or of which nothing is left.
     """

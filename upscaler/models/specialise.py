@@ -34,7 +34,6 @@ OPAQUE = 2.0
 ALPHA_STEP = 0.5
 """Step of the alpha outputs' weights. The Hexagon back end loses precision in the biases of the
 whole layer to a small step here: 0.4% of the values change at the others' steps of 0.008."""
-LEVELS = 255
 
 
 def specialise(model: Model, size: Size, pixel_format: PixelFormat) -> onnx.ModelProto:
@@ -100,7 +99,8 @@ class _Weights:
         bias, *bias_encoding = self._sources(convolution.input[2])
         alphas: dict[str, float] = {weight: 0, bias: OPAQUE}
         if bias_encoding:
-            bias_step = ALPHA_STEP / LEVELS
+            input_step = float(self._get(self._sources(convolution.input[0])[1]))
+            bias_step = ALPHA_STEP * input_step
             alphas[bias] = round(OPAQUE / bias_step)
             alphas.update(zip(weight_encoding, (ALPHA_STEP, 0), strict=True))
             alphas.update(zip(bias_encoding, (bias_step, 0), strict=True))
@@ -108,7 +108,7 @@ class _Weights:
             self._set(name, _pixels(self._get(name), pixel_format, alpha))
 
     def _sources(self, tensor: str) -> list[str]:
-        """Names of the initialisers behind a weight or bias: values, then scale and zero point."""
+        """What is behind an input of a convolution: values, then scale and zero point if any."""
         producer = self._producers.get(tensor)
         return [tensor] if producer is None else list(producer.input)
 
@@ -136,6 +136,10 @@ def _pixels(
     return pixels.reshape(-1, *values.shape[1:])
 
 
+DEPTH_TO_SPACE_END = ("Transpose", "QuantizeLinear", "DepthToSpace")
+"""How a graph ends whose result is nothing but moved bytes, from the output backwards."""
+
+
 def cut_depth_to_space(
     proto: onnx.ModelProto, *, channels: int
 ) -> tuple[int, int, int, int] | None:
@@ -143,18 +147,23 @@ def cut_depth_to_space(
 
     The output is then (1, rows, columns, S * S * channels) uint8: for each pixel of the last
     convolution S * S whole pixels of the result. Returns (rows, columns, S, S * channels), the
-    shape in which a caller may see those bytes, or None for a graph without a DepthToSpace.
+    shape in which a caller may see those bytes, or None for a graph that does not end in a
+    DepthToSpace: without one, or with the pooled head's average behind it.
     """
     from onnx import helper
 
     nodes = proto.graph.node
     output = proto.graph.output[0]
-    unfold = next((node for node in nodes if node.op_type == "DepthToSpace"), None)
-    if unfold is None:
-        return None
-    block = next(each.i for each in unfold.attribute if each.name == "blocksize")
     producers = {name: node for node in nodes for name in node.output}
-    levels = producers[unfold.input[0]].input[0]
+    tensor, unfold = output.name, None
+    for kind in DEPTH_TO_SPACE_END:
+        unfold = producers.get(tensor)
+        if unfold is None or unfold.op_type != kind:
+            return None
+        tensor = unfold.input[0]
+    assert unfold is not None
+    block = next(each.i for each in unfold.attribute if each.name == "blocksize")
+    levels = producers[tensor].input[0]
     last = nodes[[node.output[0] for node in nodes].index(levels)]
     kept = list(nodes)[: list(nodes).index(last) + 1]
     transpose = helper.make_node("Transpose", [levels], [output.name], perm=[0, 2, 3, 1])

@@ -43,7 +43,7 @@ def test_sizes_and_ratios_are_bounded(size: Size, upscaled: Size, code: ErrorCod
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(BadRequestError, match="'dlss'; choose one of fsr1, bicubic, nearest"):
+    with pytest.raises(BadRequestError, match="'dlss'; choose one of fsr1, bicubic, bicubic-m"):
         make_filter("dlss", Size(2, 2), Size(4, 4), PixelFormat.RGB8)
 
 
