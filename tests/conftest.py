@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,18 +39,31 @@ def frame() -> Frame:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Write a near-identity QuickSRNet Small: make_model(scale, quantised=True, noise=0.03)."""
+    """Write a near-identity QuickSRNet Small: make_model(scale, quantised=True, noise=0.03).
 
-    def make(scale: Fraction, *, quantised: bool = True, noise: float = 0.03) -> Model:
+    `pooled` gives it the naive head of 1.5x, `reach` hidden activations of up to that.
+    """
+
+    def make(
+        scale: Fraction,
+        *,
+        quantised: bool = True,
+        noise: float = 0.03,
+        pooled: bool = False,
+        reach: float = 1.0,
+    ) -> Model:
         layers = [
             Convolution(
                 weight=weight,
                 bias=bias,
                 weight_scale=np.abs(weight).max(axis=(1, 2, 3), initial=0.01) / np.float32(127),
+                activation_scale=reach / 255,
             )
-            for weight, bias in near_identity_weights(scale, noise=noise)
+            for weight, bias in near_identity_weights(scale, noise=noise, pooled=pooled)
         ]
-        proto = (quantised_graph if quantised else float_graph)(layers, scale)
+        layers[-1] = replace(layers[-1], activation_scale=1 / 255)
+        write = quantised_graph if quantised else float_graph
+        proto = write(layers, scale, pooled=pooled)
         card = example_card(scale, weights_sha256=weights_sha256(proto), quantised=quantised)
         attach_card(proto, card)
         path = tmp_path / f"{card.name}.onnx"

@@ -23,7 +23,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -89,36 +88,42 @@ class Simulation:
     does up to the rounding of its sums.
     """
 
-    def __init__(self, model: nn.Module, quantizer: Any) -> None:
+    def __init__(self, model: nn.Module, strict: Any) -> None:
         self.model = model
-        self._quantizer = quantizer
+        self._strict = strict
         self._scales: list[Tensor] = []
 
+    def __call__(self, low_resolution: Tensor) -> Tensor:
+        """Run the model; to be used while it is trained, for AIMET then warns of its own calls."""
+        with _vendor_warnings_ignored():
+            upscaled: Tensor = self.model(low_resolution)
+        return upscaled
+
     @property
-    def convolutions(self) -> list[nn.Conv2d]:
-        """The layers in the order of execution; their weights and biases may be changed."""
+    def layers(self) -> list[Any]:
+        """The convolutions in the order of execution; weights and biases may be changed."""
         return [module for module in self.model.modules() if isinstance(module, nn.Conv2d)]
 
     @property
     def activation_scales(self) -> list[float]:
         """Step of every convolution's output, in the order of execution."""
-        return [float(each.get_scale()) for each in _activations(self.model)]
+        return [float(_output(each).get_scale()) for each in _activations(self.model)]
 
     @torch.no_grad()
     def settle(self) -> None:
         """Put the weights on whole steps of -127..127 and remove their quantisers."""
         inputs = [1 / PIXEL_LEVELS, *self.activation_scales[:-1]]
-        for conv, step in zip(self._convolutions, inputs, strict=True):
+        for conv, step in zip(self.layers, inputs, strict=True):
             scale = conv.param_quantizers["weight"].get_scale()
             # A channel of zeros needs a step, too: one that its bias can be counted in.
             smallest = conv.bias.abs().reshape(-1, 1, 1, 1) / (LARGEST_BIAS * step)
             scale = scale.clamp_min(smallest if scale.dim() else smallest.max())
-            conv.weight.copy_(self._quantizer(scale)(conv.weight))
+            conv.weight.copy_(self._strict(scale)(conv.weight))
             conv.param_quantizers["weight"] = None
             self._scales.append(scale.expand(len(conv.weight), 1, 1, 1).flatten())
         self.model.eval().requires_grad_(requires_grad=False)
 
-    def layers(self) -> list[QuantisedWeights]:
+    def weights(self) -> list[QuantisedWeights]:
         """Copies of what the simulation computes with, once it is settled."""
         return [
             QuantisedWeights(
@@ -128,14 +133,9 @@ class Simulation:
                 activation_scale=step,
             )
             for conv, scale, step in zip(
-                self._convolutions, self._scales, self.activation_scales, strict=True
+                self.layers, self._scales, self.activation_scales, strict=True
             )
         ]
-
-    @property
-    def _convolutions(self) -> list[Any]:
-        """The layers with AIMET's attributes."""
-        return list(self.convolutions)
 
 
 def simulate(
@@ -170,12 +170,13 @@ def simulate(
 
         with torch.no_grad():
             _fix_activations(sim, calibration)
-            for conv in [each for each in sim.model.modules() if isinstance(each, nn.Conv2d)]:
-                measured: Any = conv.param_quantizers["weight"]
+            simulation = Simulation(sim.model, strict)
+            for conv in simulation.layers:
+                measured = conv.param_quantizers["weight"]
                 with measured.compute_encodings():
                     measured(conv.weight)
                 conv.param_quantizers["weight"] = strict(measured.get_scale())
-    return Simulation(sim.model, strict)
+    return simulation
 
 
 def adaround(network: QuickSRNet, rounding: Rounding) -> QuickSRNet:
@@ -241,18 +242,6 @@ def equalise(network: QuickSRNet) -> QuickSRNet:
     return copy.to(next(network.parameters()).device)
 
 
-def reweighted(network: QuickSRNet, simulation: Simulation) -> QuickSRNet:
-    """Return a copy of `network` with the simulation's weights and biases as they stand."""
-    copy = deepcopy(network)
-    with torch.no_grad():
-        for own, other in zip(copy.convolutions, simulation.convolutions, strict=True):
-            assert own.bias is not None
-            assert other.bias is not None
-            own.weight.copy_(other.weight)
-            own.bias.copy_(other.bias)
-    return copy
-
-
 def _fix_activations(sim: Any, calibration: Sequence[Tensor]) -> None:
     """Leave quantisers on the input, after every activation and after pooling; freeze their ranges.
 
@@ -266,24 +255,35 @@ def _fix_activations(sim: Any, calibration: Sequence[Tensor]) -> None:
             _remove(module.output_quantizers)
         if module is not model.cnn[0]:
             _remove(module.input_quantizers)
-    measured = [each for each in model.cnn if isinstance(each, nn.ReLU)]
+    measured = [each for each in _activations(model) if _is_unbounded(each)]
+    fixed = [each for each in _activations(model) if not _is_unbounded(each)]
+    pooling = [model.pool] if isinstance(model.pool, nn.AvgPool2d) else []
+    for quantiser in [model.cnn[0].input_quantizers[0], *map(_output, (*fixed, *pooling))]:
+        _freeze(quantiser, 1.0)
     if measured:
         sim.compute_encodings(lambda simulated: [simulated(batch) for batch in calibration])
-    pooled = [model.pool.output_quantizers[0]] if isinstance(model.pool, nn.AvgPool2d) else []
-    ranges = [float(each.output_quantizers[0].get_max()) for each in measured]
-    for quantiser in [model.cnn[0].input_quantizers[0], *_activations(model), *pooled]:
-        quantiser.set_range(0.0, 1.0)
-    for module, largest in zip(measured, ranges, strict=True):
-        module.output_quantizers[0].set_range(0.0, max(largest, NARROWEST))
-    for quantiser in [model.cnn[0].input_quantizers[0], *_activations(model), *pooled]:
-        quantiser.requires_grad_(requires_grad=False)
-        quantiser.allow_overwrite(False)  # noqa: FBT003 - AIMET's signature
+    for quantiser in map(_output, measured):
+        _freeze(quantiser, max(float(quantiser.get_max()), NARROWEST))
+
+
+def _freeze(quantiser: Any, largest: float) -> None:
+    quantiser.set_range(0.0, largest)
+    quantiser.requires_grad_(requires_grad=False)
+    quantiser.allow_overwrite(False)  # noqa: FBT003 - AIMET's signature
 
 
 def _activations(model: Any) -> list[Any]:
-    """Quantisers of the convolutions' outputs in the order of execution."""
-    hidden = [each for each in model.cnn if not isinstance(each, nn.Conv2d)]
-    return [each.output_quantizers[0] for each in (*hidden, model.clip)]
+    """What follows the convolutions, in the order of execution."""
+    return [*(each for each in model.cnn if not isinstance(each, nn.Conv2d)), model.clip]
+
+
+def _is_unbounded(activation: Any) -> bool:
+    return isinstance(activation, nn.ReLU)
+
+
+def _output(module: Any) -> Any:
+    """AIMET's quantiser of a module's output."""
+    return module.output_quantizers[0]
 
 
 def _remove(quantisers: nn.ModuleList) -> None:
@@ -333,6 +333,7 @@ def _vendor_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+        warnings.filterwarnings("ignore", "To copy construct from a tensor", UserWarning)
         yield
 
 

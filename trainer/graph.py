@@ -78,7 +78,8 @@ class _Graph:
         self.initialisers: list[onnx.TensorProto] = []
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        # Scalars stay scalars: onnxruntime pools with no other encoding.
+        self.initialisers.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
@@ -86,9 +87,7 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
         return output
 
-    def quantised(
-        self, kind: str, tensor: str, output: str, scale: str = ACTIVATION_SCALE
-    ) -> str:
+    def quantised(self, kind: str, tensor: str, output: str, scale: str = ACTIVATION_SCALE) -> str:
         """Add a DequantizeLinear or QuantizeLinear in the encoding of pixels, or of `scale`."""
         return self.add(kind, [tensor, scale, ACTIVATION_ZERO], output)
 

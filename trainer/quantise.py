@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from protocol.errors import BadRequestError
-from trainer.aimet import Rounding, Simulation, adaround, equalise, reweighted, simulate
+from trainer.aimet import Rounding, Simulation, adaround, equalise, simulate
 from trainer.graph import LEVELS, Convolution
 from trainer.network import Architecture, QuickSRNet
 from trainer.recipes import Loss
@@ -78,8 +78,8 @@ class Quantisation:
         if self.qat_loss not in get_args(Loss):
             msg = f"unknown loss {self.qat_loss!r}; choose one of {', '.join(get_args(Loss))}"
             raise BadRequestError(msg)
-        if not self.qat_rate > 0 or self.regularisation < 0:
-            msg = "quantisation needs a learning rate above 0 and a regularisation not below"
+        if not 0 < self.qat_rate <= 1 or not self.regularisation >= 0:
+            msg = "quantisation needs a learning rate in 0..1 and a regularisation not below 0"
             raise BadRequestError(msg)
         counts = (
             *(self.adaround_iterations, self.batches, self.patch),
@@ -115,8 +115,7 @@ class Quantisation:
 class Quantised:
     """A quantised network: `layers` for the graph, `simulation` to compare its results with.
 
-    `original` is the float network that was rounded: the trained one, or that after equalisation
-    or after QAT.
+    `original` is the float network that was quantised: the trained one, or that after equalisation.
     """
 
     architecture: Architecture
@@ -151,7 +150,6 @@ def quantise(
         _adaround(original, simulation, store, how, advance)
     elif how.method.startswith("qat"):
         _tune(simulation, store, how, advance)
-        original = reweighted(original, simulation)
     simulation.settle()
     if how.correct_bias:
         correct_biases(simulation, original, calibration)
@@ -163,7 +161,7 @@ def quantise(
             weight_scale=layer.scale.numpy(),
             activation_scale=layer.activation_scale,
         )
-        for layer in simulation.layers()
+        for layer in simulation.weights()
     ]
     return Quantised(
         architecture=architecture,
@@ -202,7 +200,7 @@ def _adaround(
         ),
     )
     with torch.no_grad():
-        for own, found in zip(simulation.convolutions, rounded.convolutions, strict=True):
+        for own, found in zip(simulation.layers, rounded.convolutions, strict=True):
             own.weight.copy_(found.weight)
 
 
@@ -232,9 +230,7 @@ def _counted(advance: Advance, what: str, total: int) -> Callable[[], None]:
     return count
 
 
-def _crops(
-    store: Store, network: QuickSRNet, batches: int, patch: int, seed: int
-) -> list[Tensor]:
+def _crops(store: Store, network: QuickSRNet, batches: int, patch: int, seed: int) -> list[Tensor]:
     """Return batches of low-resolution training crops, (32, 3, P, P) in 0..1, on the device."""
     device = next(network.parameters()).device
     sampler = PatchSampler(store, patch=patch, seed=seed, device=device)

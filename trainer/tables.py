@@ -77,7 +77,7 @@ SMALL_BSD100 = 31.61
 
 def _ablations() -> tuple[Row, ...]:
     two = Fraction(2)
-    variants = (
+    variants: tuple[tuple[Network, dict[str, float]], ...] = (
         (SMALL, {BSD100: SMALL_BSD100}),
         (
             Network(

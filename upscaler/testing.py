@@ -68,15 +68,22 @@ class FakeUpscaler(NetworkUpscaler):
 
 
 def near_identity_weights(
-    scale: Fraction, *, width: int = 32, depth: int = 2, noise: float = 0.03, seed: int = 0
+    scale: Fraction,
+    *,
+    width: int = 32,
+    depth: int = 2,
+    noise: float = 0.03,
+    seed: int = 0,
+    pooled: bool = False,
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Weights of an untrained QuickSRNet: nearest neighbour plus noise, so results look real.
 
     One (weight, bias) for each convolution, float32, weight (out, in, k, k); channels in PyTorch's
-    order, as `trainer.graph` takes them. `noise` is the standard deviation of a weight.
+    order, as `trainer.graph` takes them. `noise` is the standard deviation of a weight. At 1.5x
+    `pooled` makes the naive head, whose last layer sees single pixels.
     """
     random = np.random.default_rng(seed)
-    block, upsampling = scale.denominator, scale.numerator
+    block, upsampling = 1 if pooled else scale.denominator, scale.numerator
     kernel = 1 if block > 1 else 3
     shapes = [(width, RGB, 3, 3), *[(width, width, 3, 3)] * depth]
     shapes.append((RGB * upsampling**2, width * block**2, kernel, kernel))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,15 +17,25 @@ from upscaler.testing import near_identity_weights
 FRAME = np.random.default_rng(2).integers(0, 256, (1, 6, 8, 3), dtype=np.uint8)
 
 
-def layers(scale: Fraction, *, noise: float = 0.05) -> list[Convolution]:
-    return [
+REACH = 1.7
+"""Largest hidden activation where no clip bounds them."""
+
+
+def layers(
+    scale: Fraction, *, noise: float = 0.05, pooled: bool = False, reach: float = 1.0
+) -> list[Convolution]:
+    made = [
         Convolution(
             weight=weight,
             bias=bias,
             weight_scale=np.abs(weight).max(axis=(1, 2, 3), initial=0.01) / np.float32(127),
+            activation_scale=reach / 255,
         )
-        for weight, bias in near_identity_weights(scale, width=8, depth=1, noise=noise)
+        for weight, bias in near_identity_weights(
+            scale, width=8, depth=1, noise=noise, pooled=pooled
+        )
     ]
+    return [*made[:-1], replace(made[-1], activation_scale=1 / 255)]
 
 
 def run(proto: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
@@ -43,27 +54,59 @@ def convolve(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.einsum("chwyx,ocyx->ohw", windows, weight)
 
 
-def expected(network: list[Convolution], scale: Fraction, *, quantised: bool) -> np.ndarray:
+def expected(
+    network: list[Convolution],
+    scale: Fraction,
+    *,
+    quantised: bool,
+    pooled: bool = False,
+    relu: bool = False,
+    residual: bool = False,
+) -> np.ndarray:
     """The network as PyTorch would run it: pixel-unshuffle, convolutions, pixel-shuffle."""
-    planes = FRAME[0].transpose(2, 0, 1).astype(np.float64)
-    block, upsampling = scale.denominator, scale.numerator
+    frame = planes = FRAME[0].transpose(2, 0, 1).astype(np.float64)
+    block, upsampling = 1 if pooled else scale.denominator, scale.numerator
+    step = 1 / 255
     for index, layer in enumerate(network):
-        if index == len(network) - 1 and block > 1:
+        is_last = index == len(network) - 1
+        if is_last and block > 1:
             count, height, width = planes.shape
             planes = planes.reshape(count, height // block, block, width // block, block)
             planes = planes.transpose(0, 2, 4, 1, 3).reshape(-1, height // block, width // block)
         weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
         if quantised:
             assert layer.weight_scale is not None
-            step = layer.weight_scale.astype(np.float64)
-            weight = np.rint(weight / step[:, None, None, None]) * step[:, None, None, None]
-            bias = np.rint(bias / (step / 255)) * (step / 255)
-        planes = (convolve(planes, weight) + 255 * bias[:, None, None]).clip(0, 255)
+            scales = layer.weight_scale.astype(np.float64)
+            weight = np.rint(weight / scales[:, None, None, None]) * scales[:, None, None, None]
+            bias = np.rint(bias / (scales * step)) * (scales * step)
+        planes = convolve(planes * step, weight) + bias[:, None, None]
+        step = layer.activation_scale if quantised else 1 / 255
+        planes /= step
+        if not (is_last and residual):
+            planes = planes.clip(0, np.inf if relu and not is_last and not quantised else 255)
         if quantised:
             planes = np.rint(planes)
     _, height, width = planes.shape
     planes = planes.reshape(3, upsampling, upsampling, height, width).transpose(0, 3, 1, 4, 2)
-    return np.rint(planes.reshape(3, height * upsampling, width * upsampling)).transpose(1, 2, 0)
+    planes = planes.reshape(3, height * upsampling, width * upsampling)
+    if residual:
+        rows, columns = (
+            np.arange(side) * small // side
+            for side, small in zip(planes.shape[1:], frame.shape[1:], strict=True)
+        )
+        planes = (planes + frame[:, rows[:, None], columns]).clip(0, 255)
+    if pooled:
+        side = scale.denominator
+        _, height, width = planes.shape
+        planes = planes.reshape(3, height // side, side, width // side, side).mean(axis=(2, 4))
+    return np.rint(planes).transpose(1, 2, 0)
+
+
+def assert_same(result: np.ndarray, other: np.ndarray, *, share: float = 0.01) -> None:
+    # A sum that ends on a half may round either way in float32.
+    difference = np.abs(result.astype(int) - other)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < share
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -71,11 +114,63 @@ def expected(network: list[Convolution], scale: Fraction, *, quantised: bool) ->
 def test_the_graph_computes_the_network(scale: Fraction, *, quantised: bool) -> None:
     network = layers(scale)
     proto = (quantised_graph if quantised else float_graph)(network, scale)
-    result = run(proto, FRAME)[0].astype(int)
-    difference = np.abs(result - expected(network, scale, quantised=quantised))
-    # A sum that ends on a half may round either way in float32.
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.01
+    assert_same(run(proto, FRAME)[0], expected(network, scale, quantised=quantised))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("quantised", [True, False])
+def test_activations_without_an_upper_clip(scale: Fraction, *, quantised: bool) -> None:
+    network = layers(scale, reach=REACH)
+    network[0].weight[:] *= 1.5
+    network[0].weight_scale[:] *= 1.5
+    proto = quantised_graph(network, scale) if quantised else float_graph(network, scale, relu=True)
+    result = run(proto, FRAME)[0]
+    assert_same(result, expected(network, scale, quantised=quantised, relu=True))
+    clipped = run(float_graph(network, scale), FRAME)[0]
+    assert np.abs(result.astype(int) - clipped).max() > 20
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+@pytest.mark.parametrize("reach", [1.0, REACH])
+def test_the_pooled_head_averages(reach: float, *, quantised: bool) -> None:
+    scale = Fraction(3, 2)
+    network = layers(scale, pooled=True, reach=reach)
+    write = quantised_graph if quantised else float_graph
+    result = run(write(network, scale, pooled=True), FRAME)[0]
+    assert result.shape == (9, 12, 3)
+    # The mean of four integers lies halfway between two of them one time in four.
+    same = expected(network, scale, quantised=quantised, pooled=True)
+    assert_same(result, same, share=0.25 if quantised else 0.01)
+
+
+@pytest.mark.parametrize(
+    ("scale", "pooled"), [*((scale, False) for scale in SCALES), (Fraction(3, 2), True)]
+)
+def test_a_residual_adds_the_repeated_frame(scale: Fraction, *, pooled: bool) -> None:
+    network = layers(scale, pooled=pooled)
+    network[-1].weight[:] *= 0.2
+    options = {"pooled": pooled, "residual": True}
+    result = run(float_graph(network, scale, **options), FRAME)[0]
+    assert_same(result, expected(network, scale, quantised=False, **options))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_equal_scales_are_per_tensor_weights_in_the_same_graph(scale: Fraction) -> None:
+    per_channel = layers(scale)
+    network = [
+        replace(each, weight_scale=np.full_like(each.weight_scale, each.weight_scale.max()))
+        for each in per_channel
+    ]
+    proto = quantised_graph(network, scale)
+    assert_same(run(proto, FRAME)[0], expected(network, scale, quantised=True))
+    assert proto.graph.node == quantised_graph(per_channel, scale).graph.node
+
+
+def test_the_result_must_be_pixels() -> None:
+    network = layers(Fraction(2))
+    network[-1] = replace(network[-1], activation_scale=2 / 255)
+    with pytest.raises(ValueError, match=r"results are pixels, of step 1/255, not 0\.00784"):
+        quantised_graph(network, Fraction(2))
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -6,20 +6,19 @@ nothing heavier; torch loads when a command runs.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
-from protocol.errors import UpscalerError
 from trainer.cli.bench import bench
 from trainer.cli.evaluate import evaluate
-from trainer.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
 from trainer.cli.prepare import prepare
 from trainer.cli.quantise import quantise
 from trainer.cli.release import release
 from trainer.cli.reproduce import reproduce
 from trainer.cli.train import train
+from upscaler.cli.running import run
 
 # Plain help, as in `upscaler`: rich's panels would take longer than everything else together.
 app = typer.Typer(
@@ -33,16 +32,9 @@ for command in (prepare, train, quantise, evaluate, release, reproduce, bench):
     app.command()(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; an error is one line on stderr and exit code 2.
 
     `arguments` are those of the process when None.
     """
-    try:
-        app(arguments)
-    except UpscalerError as error:
-        sys.stderr.write(f"upscaler-train: {error}\n")
-        sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("upscaler-train: interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
+    run(app, "upscaler-train", arguments)

@@ -13,8 +13,6 @@ import typer
 
 from protocol.errors import EngineError
 
-EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
-
 StoreFolder = Annotated[
     Path,
     typer.Option("--data", help="Store that upscaler-train prepare wrote.", metavar="DIR"),

@@ -9,13 +9,13 @@ import typer
 
 from protocol.errors import BadRequestError
 from trainer.cli.options import (
-    EXIT_INTERRUPTED,
     Out,
     StoreFolder,
     Threads,
     interrupt_noted,
     prepare_torch,
 )
+from upscaler.cli.running import Interrupted
 
 
 def reproduce(
@@ -106,8 +106,8 @@ def reproduce(
             for report in train_network(network, store, folder, plan, stop=interrupted.is_set):
                 console.print(f"{report.done:>7} iterations, loss {report.loss:.6f}")
             if interrupted.is_set():
-                typer.echo("upscaler-train: interrupted; the same command goes on", err=True)
-                raise typer.Exit(EXIT_INTERRUPTED)
+                msg = "interrupted; the same command goes on"
+                raise Interrupted(msg)
             trained[network.name] = load_checkpoint(folder / CHECKPOINT).network
     where = "a GPU" if torch.cuda.is_available() else cpu_name()
     taken = f"; taken, not trained: {', '.join(sorted(plan.taken))}" if plan.taken else ""

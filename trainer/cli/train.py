@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +10,13 @@ import typer
 
 from protocol.errors import BadRequestError
 from trainer.cli.options import (
-    EXIT_INTERRUPTED,
     Out,
     StoreFolder,
     Threads,
     interrupt_noted,
     prepare_torch,
 )
+from upscaler.cli.running import Interrupted
 
 if TYPE_CHECKING:
     from trainer.network import Architecture, QuickSRNet
@@ -129,11 +128,11 @@ def train(
     if not leads:
         return
     if trainer.done < trainer.recipe.iterations:
-        sys.stderr.write(
-            f"upscaler-train: interrupted after {trainer.done} iterations; {checkpoint} is saved, "
-            "go on with --resume\n"
+        msg = (
+            f"interrupted after {trainer.done} iterations; {checkpoint} is saved, go on with "
+            "--resume"
         )
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise Interrupted(msg)
     left = f"{checkpoint} and {out / BEST}" if (out / BEST).exists() else str(checkpoint)
     console.print(f"done: {left}", highlight=False, soft_wrap=True)
 

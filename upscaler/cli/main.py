@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from protocol.errors import BadRequestError, UpscalerError
+from protocol.errors import BadRequestError
+from upscaler.cli.running import run
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
-EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 # Plain help: rich's panels alone would take longer than everything else together.
 app = typer.Typer(
@@ -247,39 +246,9 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; an error is one line on stderr and exit code 2."""
     # OpenCV and its FFmpeg write warnings of their own about files that our errors name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        code = app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):  # between commands, or at a prompt
-        _fail("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader has gone (`upscaler ... | head`): nothing is left to say, nor to whom, and
-        # the interpreter must not try again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_ERROR)
-    except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_ERROR)
-    except UpscalerError as error:
-        _fail(str(error), EXIT_ERROR)
-    except Exception as error:
-        # Typer's errors of usage have no public base class; they alone can format themselves.
-        usage = getattr(error, "format_message", None)
-        if usage is None:
-            raise
-        message: str = usage()
-        if message.lstrip().startswith("Usage:"):  # a command without arguments shows its help
-            sys.stdout.write(f"{message}\n")
-            sys.exit(EXIT_ERROR)
-        _fail(f"{message.rstrip('.')}; see --help", EXIT_ERROR)
-    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
-        _fail("interrupted", EXIT_INTERRUPTED)
-    sys.exit(code or 0)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    sys.stderr.write(f"upscaler: {' '.join(sentence.split())}\n")
-    sys.exit(code)
+    run(app, "upscaler")

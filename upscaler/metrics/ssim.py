@@ -18,10 +18,12 @@ from upscaler.metrics.pictures import PEAK, comparable, luma
 WINDOW = 11
 SIGMA = 1.5
 MARGIN = WINDOW // 2
-MEANS_FLOOR = np.float32((0.01 * PEAK) ** 2)
-VARIANCES_FLOOR = np.float32((0.03 * PEAK) ** 2)
+MEANS_FLOOR = (0.01 * PEAK) ** 2
+VARIANCES_FLOOR = (0.03 * PEAK) ** 2
+STRIP = 32
+"""Rows at a time, so that float64 planes stay in the cache: 0.6 s a 1080p frame, and not 0.9."""
 
-Plane = NDArray[np.float32]
+Planes = NDArray[np.float64]
 """(H, W) or (H, W, channels); a channel is a picture of its own."""
 
 
@@ -34,7 +36,7 @@ def ssim_rgb(picture: Frame, reference: Frame, *, shave: int = 0) -> float:
     Raises ValueError for pictures that cannot be compared, or of which less than 11x11 is left.
     """
     picture, reference = comparable(picture, reference, shave=shave)
-    return _mean_ssim(picture.astype(np.float32), reference.astype(np.float32))
+    return _mean_ssim(picture, reference)
 
 
 def ssim_y(picture: Frame, reference: Frame, *, shave: int = 0) -> float:
@@ -45,14 +47,25 @@ def ssim_y(picture: Frame, reference: Frame, *, shave: int = 0) -> float:
     Raises ValueError for pictures that cannot be compared, or of which less than 11x11 is left.
     """
     picture, reference = comparable(picture, reference, shave=shave)
-    return _mean_ssim(luma(picture).astype(np.float32), luma(reference).astype(np.float32))
+    return _mean_ssim(luma(picture), luma(reference))
 
 
-def _mean_ssim(first: Plane, second: Plane) -> float:
-    # float32 is within 3e-6 of float64 here, and a 1080p frame takes 0.35 s instead of 0.8 s.
-    if min(first.shape[:2]) < WINDOW:
-        msg = f"SSIM needs {WINDOW}x{WINDOW} pixels, not {first.shape[1]}x{first.shape[0]}"
+def _mean_ssim(first: Frame | Planes, second: Frame | Planes) -> float:
+    height, width = first.shape[:2]
+    if min(height, width) < WINDOW:
+        msg = f"SSIM needs {WINDOW}x{WINDOW} pixels, not {width}x{height}"
         raise ValueError(msg)
+    total = 0.0
+    for row in range(0, height - 2 * MARGIN, STRIP):
+        rows = slice(row, row + STRIP + 2 * MARGIN)
+        # float32 would be off by 1e-4 where variances are small differences of large squares.
+        total += _sum_inside(first[rows].astype(np.float64), second[rows].astype(np.float64))
+    places = first[MARGIN:-MARGIN, MARGIN:-MARGIN].size
+    return total / places
+
+
+def _sum_inside(first: Planes, second: Planes) -> float:
+    """Sum of the similarities at all places where the window lies inside."""
     mean_first, mean_second = _blurred(first), _blurred(second)
     means = mean_first * mean_second
     squares = mean_first * mean_first + mean_second * mean_second
@@ -61,12 +74,11 @@ def _mean_ssim(first: Plane, second: Plane) -> float:
     variances = _blurred(first * first + second * second) - squares
     similarity = (2 * means + MEANS_FLOOR) / (squares + MEANS_FLOOR)
     similarity *= (2 * covariance + VARIANCES_FLOOR) / (variances + VARIANCES_FLOOR)
-    inside = similarity[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return float(inside.mean(dtype=np.float64))
+    return float(similarity.sum())
 
 
-def _blurred(plane: Plane) -> Plane:
+def _blurred(planes: Planes) -> Planes:
     import cv2
 
-    blurred: Plane = cv2.GaussianBlur(plane, (WINDOW, WINDOW), SIGMA)
-    return blurred
+    blurred: Planes = cv2.GaussianBlur(planes, (WINDOW, WINDOW), SIGMA)
+    return blurred[MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -99,7 +99,7 @@ class _Weights:
         bias, *bias_encoding = self._sources(convolution.input[2])
         alphas: dict[str, float] = {weight: 0, bias: OPAQUE}
         if bias_encoding:
-            input_step = float(self._get(self._sources(convolution.input[0])[1]))
+            input_step = self._get(self._sources(convolution.input[0])[1]).item()
             bias_step = ALPHA_STEP * input_step
             alphas[bias] = round(OPAQUE / bias_step)
             alphas.update(zip(weight_encoding, (ALPHA_STEP, 0), strict=True))

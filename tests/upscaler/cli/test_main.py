@@ -48,7 +48,9 @@ def test_help_loads_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("method", ["quicksrnet-small", "fsr1", "bicubic", "bicubic-matlab", "nearest"])
+@pytest.mark.parametrize(
+    "method", ["quicksrnet-small", "fsr1", "bicubic", "bicubic-matlab", "nearest"]
+)
 def test_an_image_is_upscaled(picture: Path, tmp_path: Path, method: str) -> None:
     done = upscaler("image", picture, tmp_path / "out.png", "--method", method)
     assert done.returncode == 0, done.stderr
