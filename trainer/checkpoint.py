@@ -3,6 +3,7 @@
 A file is a dictionary of plain values and tensors that torch loads without running code:
 
 - "format", and "architecture", "recipe" and "data": what is trained, how and on what;
+- "origin", where there is one: what the weights were at the start;
 - "averaged": weights of the plain network that is kept, the moving average of those trained;
 - "network", "optimisers", "done": state of the run.
 """
@@ -35,11 +36,13 @@ class Trained:
     recipe: Recipe
     done: int
     data: str
+    origin: str
 
     @property
     def training(self) -> str:
         """One line for the model card."""
-        return f"recipe {self.recipe.name}, {self.done} iterations ({self.recipe.summary})"
+        begun = f", from {self.origin}" if self.origin else ""
+        return f"recipe {self.recipe.name}, {self.done} iterations ({self.recipe.summary}){begun}"
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -94,7 +97,11 @@ def load_checkpoint(path: Path) -> Trained:
         msg = f"{path} holds no QuickSRNet: {error}"
         raise BadRequestError(msg) from error
     return Trained(
-        network=network.eval(), recipe=recipe, done=int(state["done"]), data=str(state["data"])
+        network=network.eval(),
+        recipe=recipe,
+        done=int(state["done"]),
+        data=str(state["data"]),
+        origin=str(state.get("origin", "")),
     )
 
 

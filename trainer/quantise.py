@@ -124,6 +124,16 @@ class Quantised:
     original: QuickSRNet
 
 
+def check_quantisable(architecture: Architecture) -> None:
+    """Raise BadRequestError for a network with a residual."""
+    if architecture.residual:
+        msg = (
+            "a network with a residual has no int8 graph: it would add two encodings of "
+            "different scales; only its float model can be written (--method none)"
+        )
+        raise BadRequestError(msg)
+
+
 def quantise(
     network: QuickSRNet,
     store: Store,
@@ -137,12 +147,7 @@ def quantise(
     with a residual, or when QAT diverges.
     """
     architecture = network.architecture
-    if architecture.residual:
-        msg = (
-            "a network with a residual has no int8 graph: it would add two encodings of "
-            "different scales; only its float model can be written (--method none)"
-        )
-        raise BadRequestError(msg)
+    check_quantisable(architecture)
     original = equalise(network) if how.equalise else network
     calibration = _crops(store, network, how.calibration_batches, how.calibration_patch, how.seed)
     simulation = simulate(original, per_channel=how.per_channel, calibration=calibration)

@@ -50,11 +50,13 @@ class Trainer:
         store: Store,
         *,
         start: QuickSRNet | None = None,
+        origin: str = "",
         processes: Processes | None = None,
     ) -> None:
         """Prepare a run on the training split of `store`.
 
-        `start` gives the weights to begin with; from another scale all but the last layer. Raises
+        `start` gives the weights to begin with; from another scale all but the last layer.
+        `origin` says in words what they are, for the model card. Raises
         BadRequestError when it is of another width or depth or the scale is not the store's, and
         what `PatchSampler` raises.
         """
@@ -62,6 +64,7 @@ class Trainer:
             msg = f"{store.root} holds pairs for {store.scale}x, not for {architecture.scale}x"
             raise BadRequestError(msg)
         self.recipe, self.architecture, self.store = recipe, architecture, store
+        self.origin = origin
         self.processes = processes or alone()
         if recipe.batch % self.processes.count:
             msg = (
@@ -148,6 +151,7 @@ class Trainer:
                 "architecture": architecture_state(self.architecture),
                 "recipe": asdict(self.recipe),
                 "data": self.store.fingerprint,
+                "origin": self.origin,
                 "averaged": self.averaged.state_dict(),
                 "network": self.network.state_dict(),
                 "optimisers": [each.state_dict() for each in self.optimisers],
@@ -176,6 +180,7 @@ class Trainer:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.done = state["done"]
+        self.origin = state.get("origin", "")
 
 
 def resume(path: Path, store: Store, *, processes: Processes | None = None) -> Trainer:

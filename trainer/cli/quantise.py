@@ -73,6 +73,7 @@ def quantise(
     from trainer.evaluate import evaluate_filter
     from trainer.export import Provenance, describe_data, export_float, export_quantised
     from trainer.processes import joined
+    from trainer.quantise import check_quantisable
     from trainer.store import Store
 
     ways = [
@@ -98,6 +99,8 @@ def quantise(
     if store.scale != scale:
         msg = f"{checkpoint} is a network for {scale}x, {data} holds pairs for {store.scale}x"
         raise BadRequestError(msg)
+    if ways:
+        check_quantisable(network.architecture)
     pairs, test = store.pairs("train"), store.pairs("test")
     provenance = Provenance(
         training=trained.training, data=describe_data(pairs), licence=WEIGHTS_LICENCE

@@ -105,8 +105,9 @@ def train(
             built = _architecture(
                 architecture, store.scale, head=head, relu1=relu1, residual=residual
             )
+            weights, origin = _start(start) if start else (None, "")
             trainer = Trainer(
-                chosen, built, store, start=_start(start) if start else None, processes=processes
+                chosen, built, store, start=weights, origin=origin, processes=processes
             )
         console = get_console()  # the one of the progress bar, so that lines appear above it
         with interrupt_noted() as interrupted:
@@ -159,15 +160,18 @@ def _architecture(
         raise BadRequestError(str(error)) from error
 
 
-def _start(source: str) -> QuickSRNet:
-    """Load the weights to start from."""
+def _start(source: str) -> tuple[QuickSRNet, str]:
+    """Load the weights to start from, and say what they are."""
     from trainer.checkpoint import load_checkpoint
-    from trainer.export import load_float_model
+    from trainer.export import load_float_model, model_name
     from upscaler.models.library import find_model
 
     if source.endswith(".pt"):
-        return load_checkpoint(Path(source)).network
-    return load_float_model(find_model(source).path)
+        trained = load_checkpoint(Path(source))
+        name = model_name(trained.network.architecture, quantised=False)
+        return trained.network, f"{name} ({trained.recipe.name}, {trained.done} iterations)"
+    model = find_model(source)
+    return load_float_model(model.path), f"{model.card.name} ({model.card.training})"
 
 
 def _headline(trainer: Trainer, processes: Processes) -> str:

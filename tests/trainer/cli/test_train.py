@@ -64,6 +64,8 @@ def test_a_run_from_start_to_end(
         "train", "--data", store_x2, *options[:-1], "tuned", "--from", "run/best.pt"
     )
     assert tuned.returncode == 0, tuned.stderr
+    training = load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training
+    assert "from quicksrnet-f8-m1-x2-float (fast, " in training
 
 
 def test_ablations_and_the_pooled_head(
