@@ -115,7 +115,7 @@ def align(low: Frame, high: Frame) -> Alignment:
     return Alignment(shift_px=shown, note=note)
 
 
-UNEXPLAINED_LIMIT = 0.05
+UNEXPLAINED_LIMIT = 0.13
 DETAILED_SHARE = 0.02
 DETAILED_LEAST = 100
 """Fewer detailed pixels than this do not allow an answer."""
@@ -130,9 +130,9 @@ def unexplained_detail(low: Frame, high: Frame, scale: Fraction) -> float | None
     of luma: 0 for a resize with one of the kernels, 0.4 and more for most native renders, whose
     edges and textures fall elsewhere.
     """
-    resized = _resizes(high, scale)
-    lumas = np.stack([_luma(each) for each in resized])
-    spread = lumas.max(axis=0) - lumas.min(axis=0)
+    lumas = np.stack([_luma(each) for each in (*_nearest(high, scale), *_resizes(high, scale))])
+    # The two nearest neighbours may lie half a pixel apart, which would drown all other kernels.
+    spread = lumas[2:].max(axis=0) - lumas[2:].min(axis=0)
     detailed = spread >= max(1.0, float(np.quantile(spread, 1 - DETAILED_SHARE)))
     if np.count_nonzero(detailed) < DETAILED_LEAST:
         return None
@@ -198,24 +198,27 @@ def _tiles(plane: Plane) -> list[Plane]:
     ]
 
 
+def _nearest(high: Frame, scale: Fraction) -> list[Frame]:
+    """Pick pixels without a kernel, rounding their positions in the two ways that are common."""
+    import cv2
+
+    size = tuple(int(side / scale) for side in high.shape[1::-1])
+    kinds = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)
+    return [cv2.resize(high, size, interpolation=kind) for kind in kinds]
+
+
 def _resizes(high: Frame, scale: Fraction) -> list[Frame]:
     """Resize by the common kernels, with and without a filter against aliasing."""
     import cv2
 
-    height, width = (int(side / scale) for side in high.shape[:2])
-    kernels = (
-        cv2.INTER_NEAREST,
-        cv2.INTER_LINEAR,
-        cv2.INTER_AREA,
-        cv2.INTER_CUBIC,
-        cv2.INTER_LANCZOS4,
-    )
+    size = tuple(int(side / scale) for side in high.shape[1::-1])
+    kinds = (cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
     soft = cv2.GaussianBlur(high, (0, 0), float(scale) / 2)
     return [
-        *(cv2.resize(high, (width, height), interpolation=kernel) for kernel in kernels),
+        *(cv2.resize(high, size, interpolation=kind) for kind in kinds),
         degrade(high, scale, "bicubic"),
         degrade(high, scale, "point"),
-        cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR),
+        cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR),
     ]
 
 

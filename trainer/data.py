@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protocol.errors import BadImageError
+from protocol.errors import BadImageError, BadRequestError
 from protocol.frames import Size, upscaled_size
 from trainer.store import INDEX, FramePair, Store
 from upscaler.contract import Frame
@@ -45,7 +45,11 @@ def load_pair(pair: Pair, *, scale: Fraction, split: str) -> FramePair:
     Raises BadImageError, naming the file, when one is unreadable or the sizes do not fit.
     """
     low, high = read_rgb(pair.low), read_rgb(pair.high)
-    expected = upscaled_size(Size(low.shape[1], low.shape[0]), scale)
+    try:
+        expected = upscaled_size(Size(low.shape[1], low.shape[0]), scale)
+    except BadRequestError as error:
+        msg = f"{pair.low}: {error}"
+        raise BadImageError(msg) from error
     if Size(high.shape[1], high.shape[0]) != expected:
         msg = (
             f"{pair.high} is {high.shape[1]}x{high.shape[0]}, but {scale} times {pair.low} is "

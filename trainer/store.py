@@ -9,18 +9,20 @@ processes that train side by side share the same pages.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
 
 from protocol.errors import BadImageError, BadRequestError
-from protocol.frames import Size, upscaled_size
+from protocol.frames import MAX_SIDE, Size, parse_scale, upscaled_size
 from upscaler.contract import Frame
 
 INDEX, PIXELS = "store.json", "pixels.u8"
@@ -44,12 +46,15 @@ class FramePair:
     high: Frame
 
 
+Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
+
+
 class Extent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an image lies: `offset` in pixels from the start of the file."""
 
-    offset: int
-    height: int
-    width: int
+    offset: Annotated[int, msgspec.Meta(ge=0)]
+    height: Side
+    width: Side
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,25 +69,29 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     high: Extent
 
 
-class Dropped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pair that `prepare` left out, and why."""
+class Remark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `prepare` has to say of a pair; the reason ends a sentence that the name begins."""
 
     name: str
     reason: str
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `store.json` holds. `degradation` is "native" for low-resolution renders."""
+    """What `store.json` holds. `degradation` is "native" for low-resolution renders.
+
+    `dropped` are pairs that were left out, `noted` are some that are in nevertheless.
+    """
 
     format: int
     scale: str
     degradation: str
     pairs: list[Entry]
-    dropped: list[Dropped]
+    dropped: list[Remark] = []
+    noted: list[Remark] = []
 
 
 class Store:
-    """A prepared folder, opened for reading."""
+    """A prepared folder, opened for reading; `scale` is the ratio of the sides of every pair."""
 
     def __init__(self, root: Path) -> None:
         """Map the pixels of the store in `root`.
@@ -105,12 +114,14 @@ class Store:
         if self.index.format != FORMAT:
             msg = f"{path} has format {self.index.format}, not {FORMAT}; run prepare again"
             raise BadImageError(msg)
+        try:
+            self.scale = parse_scale(self.index.scale)
+            for entry in self.index.pairs:
+                _check_ratio(entry.name, entry.low, entry.high, self.scale)
+        except (BadRequestError, ValueError) as error:
+            msg = f"{path} is damaged ({error}); run upscaler-train prepare again"
+            raise BadImageError(msg) from error
         self.pixels = self._map()
-
-    @property
-    def scale(self) -> Fraction:
-        """Ratio of the sides of every pair."""
-        return Fraction(self.index.scale)
 
     @property
     def fingerprint(self) -> str:
@@ -122,12 +133,12 @@ class Store:
 
         Raises BadImageError when there is none.
         """
-        found = [entry for entry in self.index.pairs if entry.split == split]
+        found = self.entries(split)
         if not found:
             splits = ", ".join(sorted({entry.split for entry in self.index.pairs})) or "none"
             msg = f"{self.root} has no pair of split {split!r}; it has {splits}"
             raise BadImageError(msg)
-        return [self._pair(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+        return [self._pair(entry) for entry in found]
 
     def entries(self, split: str) -> list[Entry]:
         """Index entries in the order of `pairs`; empty when there is none."""
@@ -171,27 +182,31 @@ class Store:
 class StoreWriter:
     """Writes a store; it appears whole when the `with` block ends well, or not at all.
 
-    Raises BadRequestError, naming the folder, when that exists or the disk is full.
+    Raises BadRequestError, naming the folder, when that exists or cannot be written, as on a full
+    disk.
     """
 
     def __init__(self, root: Path, *, scale: Fraction, degradation: str) -> None:
         self._root = root
-        self._draft = root.with_name(f".{root.name}.draft")
         self._scale = scale
         self._degradation = degradation
         self._pairs: list[Entry] = []
-        self._dropped: list[Dropped] = []
+        self._dropped: list[Remark] = []
+        self._noted: list[Remark] = []
         self._written = 0
 
     def __enter__(self) -> Self:
         if self._root.exists():
             msg = f"{self._root} exists; name another folder or remove it"
             raise BadRequestError(msg)
+        # Another process may be preparing the same; the one that ends first wins.
+        self.draft = self._root.with_name(f".{self._root.name}.{os.getpid()}.draft")
+        """The folder while it is written; what else is put into it becomes part of the store."""
         try:
-            if self._draft.exists():
-                shutil.rmtree(self._draft)  # left by a run that was killed
-            self._draft.mkdir(parents=True)
-            self._file = (self._draft / PIXELS).open("wb")
+            if self.draft.exists():
+                shutil.rmtree(self.draft)  # left by a run that was killed and had this number
+            self.draft.mkdir(parents=True)
+            self._file = (self.draft / PIXELS).open("wb")
         except OSError as error:
             raise self._failed(error) from error
         return self
@@ -201,10 +216,11 @@ class StoreWriter:
 
         Raises ValueError when its sides do not stand in the ratio of the store.
         """
-        low = Size(pair.low.shape[1], pair.low.shape[0])
-        if upscaled_size(low, self._scale) != Size(pair.high.shape[1], pair.high.shape[0]):
-            msg = f"{pair.name} is {pair.low.shape} and {pair.high.shape}, not at {self._scale}x"
-            raise ValueError(msg)
+        low, high = (
+            Extent(offset=0, height=image.shape[0], width=image.shape[1])
+            for image in (pair.low, pair.high)
+        )
+        _check_ratio(pair.name, low, high, self._scale)
         self._pairs.append(
             Entry(
                 name=pair.name,
@@ -218,8 +234,12 @@ class StoreWriter:
         )
 
     def drop(self, name: str, reason: str) -> None:
-        """Note a pair that is left out."""
-        self._dropped.append(Dropped(name=name, reason=reason))
+        """Write down that a pair is left out, and why."""
+        self._dropped.append(Remark(name=name, reason=reason))
+
+    def note(self, name: str, reason: str) -> None:
+        """Write down what is to be known of a pair that is in."""
+        self._noted.append(Remark(name=name, reason=reason))
 
     def __exit__(
         self,
@@ -228,22 +248,30 @@ class StoreWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._file.close()
             if kind is None:
-                index = Index(
-                    format=FORMAT,
-                    scale=str(self._scale),
-                    degradation=self._degradation,
-                    pairs=self._pairs,
-                    dropped=self._dropped,
-                )
-                text = msgspec.json.format(msgspec.json.encode(index), indent=1)
-                (self._draft / INDEX).write_bytes(text)
-                self._draft.rename(self._root)
-        except OSError as failure:
-            raise self._failed(failure) from failure
+                self._finish()
+            else:
+                with suppress(OSError):  # what is being raised says more
+                    self._file.close()
         finally:
-            shutil.rmtree(self._draft, ignore_errors=True)
+            shutil.rmtree(self.draft, ignore_errors=True)
+
+    def _finish(self) -> None:
+        index = Index(
+            format=FORMAT,
+            scale=str(self._scale),
+            degradation=self._degradation,
+            pairs=self._pairs,
+            dropped=self._dropped,
+            noted=self._noted,
+        )
+        try:
+            self._file.close()
+            text = msgspec.json.format(msgspec.json.encode(index), indent=1)
+            (self.draft / INDEX).write_bytes(text)
+            self.draft.rename(self._root)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _append(self, image: Frame) -> Extent:
         extent = Extent(offset=self._written, height=image.shape[0], width=image.shape[1])
@@ -255,4 +283,13 @@ class StoreWriter:
         return extent
 
     def _failed(self, error: OSError) -> BadRequestError:
-        return BadRequestError(f"cannot write {self._root}: {error.strerror or error}")
+        held = f" after {self._written * RGB / 1e6:.0f} MB" if self._written else ""
+        return BadRequestError(f"cannot write {self._root}: {error.strerror or error}{held}")
+
+
+def _check_ratio(name: str, low: Extent, high: Extent, scale: Fraction) -> None:
+    """Raise ValueError unless `high` is `scale` times `low`, and BadRequestError for odd sides."""
+    small, large = (Size(each.width, each.height) for each in (low, high))
+    if upscaled_size(small, scale) != large:
+        msg = f"{name} is {small} and {large}, not at {scale}x"
+        raise ValueError(msg)

@@ -103,7 +103,6 @@ def test_a_pipeline_returns_every_frame_in_order(service: ServiceProcess) -> Non
     ("options", "code", "words"),
     [
         ({"method": "dlss"}, ErrorCode.UNKNOWN_METHOD, "unknown method 'dlss'; choose one of"),
-        ({"scale": 3}, ErrorCode.UNSUPPORTED_SCALE, "has no model for 3x; it has 2x"),
         ({"scale": 5}, ErrorCode.UNSUPPORTED_SCALE, "choose one of 3/2, 2, 3, 4"),
         ({"scale": 1.5, "size": (63, 36)}, ErrorCode.UNSUPPORTED_SIZE, "needs even sides"),
         ({"size": (0, 36)}, ErrorCode.UNSUPPORTED_SIZE, "0x36 has no pixels"),

@@ -102,6 +102,8 @@ def quantise(
     if ways:
         check_quantisable(network.architecture)
     pairs, test = store.pairs("train"), store.pairs("test")
+    with joined(device) as processes:
+        place = processes.device
     provenance = Provenance(
         training=trained.training, data=describe_data(pairs), licence=WEIGHTS_LICENCE
     )
@@ -114,9 +116,7 @@ def quantise(
     }
     written = [original]
     if ways:
-        with joined(device) as processes:
-            placed = network.to(processes.device)
-            chosen, how = _best(placed, store, ways, original, provenance, console)
+        chosen, how = _best(network.to(place), store, ways, original, provenance, console)
         exported = export_quantised(chosen, test, out, provenance, quantisation=how.summary)
         shown["int8"] = exported.evaluation
         written.append(exported)

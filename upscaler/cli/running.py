@@ -23,7 +23,6 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
 
     Errors are one line that begins with `program`, and exit code 2; Ctrl-C is 130.
     """
-
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):  # between commands, or at a prompt

@@ -98,7 +98,10 @@ def test_a_folder_becomes_a_video_and_a_video_a_video(tmp_path: Path) -> None:
     [
         (["image", "{in}", "{out}", "--method", "dlss"], "unknown method 'dlss'"),
         (["image", "{in}", "{out}", "--scale", "7"], "unsupported scale 7"),
-        (["image", "{in}", "{out}", "--scale", "4"], "has no model for 4x"),
+        (
+            ["image", "{in}", "{out}", "--scale", "4", "--model", "quicksrnet-small-x2"],
+            "has no model for 4x; it has 2x",
+        ),
         (["image", "{in}", "{out}", "--engine", "cuda"], "unknown engine 'cuda'"),
         (["image", "{in}", "{out}", "--model", "none"], "none"),
         (["image", "{in}", "{out}", "--size", "80x48"], "--size is for the filters"),
