@@ -13,6 +13,7 @@ CELL_WIDTH, CELL_HEIGHT = 480, 270
 CAPTION_HEIGHT = 24
 GAP = 12
 COLUMNS = 2
+FONT, FONT_SCALE = 0, 0.5  # OpenCV's FONT_HERSHEY_SIMPLEX
 PAPER, INK = (22, 24, 29), (232, 232, 234)
 PER_GROUP, MOST = 3, 24
 """Pairs of one game and split, each of another scene, and pairs in all."""
@@ -37,7 +38,9 @@ class ContactSheet:
     def draw(self) -> Frame:
         """Return the sheet, (H, W, 3) uint8 RGB.
 
-        Left the low-resolution render, right the high one, in whole pixels without a filter.
+        Left the low-resolution render, right the high one, in whole pixels without a filter; the
+        sizes in the captions are those of the whole frames.
+
         Raises ValueError when no pair was shown.
         """
         if not self._cells:
@@ -56,8 +59,6 @@ class ContactSheet:
 
 def _cell(pair: FramePair, scale: Fraction) -> Frame:
     """Caption, and below it the same detail of both frames, enlarged to the same size."""
-    import cv2
-
     # Both by a whole number: at 1.5x three and two times, at 2x four and two times.
     factor = max(1, 4 // scale.numerator)
     enlarge_low, enlarge_high = scale.numerator * factor, scale.denominator * factor
@@ -77,10 +78,29 @@ def _cell(pair: FramePair, scale: Fraction) -> Frame:
         cell[CAPTION_HEIGHT:][: shown.shape[0], start_column : start_column + shown.shape[1]] = (
             shown
         )
-    caption = f"{pair.name} ({pair.split})".encode("ascii", "replace").decode()
-    baseline = (2, CAPTION_HEIGHT - 8)
-    cv2.putText(cell, caption, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+    name = pair.name.encode("ascii", "replace").decode()
+    rest = f" ({pair.split}) {pair.low.shape[1]}x{pair.low.shape[0]}"
+    _write(cell, _shortened(name, rest), left=0)
+    _write(cell, f"{pair.high.shape[1]}x{pair.high.shape[0]}", left=cell.shape[1] - CELL_WIDTH)
     return cell
+
+
+def _shortened(name: str, rest: str) -> str:
+    """Both, without the beginning of the name where they are too long for the low frame's half."""
+    import cv2
+
+    for start in range(len(name)):
+        text = ("..." if start else "") + name[start:] + rest
+        if cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0] <= CELL_WIDTH - 2:
+            return text
+    return rest
+
+
+def _write(cell: Frame, text: str, *, left: int) -> None:
+    import cv2
+
+    baseline = (left + 2, CAPTION_HEIGHT - 8)
+    cv2.putText(cell, text, baseline, FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
 
 
 def _liveliest(low: Frame, height: int, width: int, block: int) -> tuple[int, int]:

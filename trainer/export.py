@@ -24,7 +24,7 @@ from trainer.evaluate import AnySize, Evaluation, evaluate
 from trainer.graph import Convolution, dcr_order, float_graph, quantised_graph
 from trainer.network import RGB, Architecture, QuickSRNet
 from trainer.quantise import Quantised, run_network
-from trainer.store import FramePair
+from trainer.store import NATIVE, FramePair, Store
 from upscaler.contract import Frame
 from upscaler.engines.library import select_engine
 from upscaler.models.card import ModelCard, attach_card, weights_sha256
@@ -66,11 +66,18 @@ def model_name(architecture: Architecture, *, quantised: bool) -> str:
     return f"{method_name(architecture)}-x{float(architecture.scale):g}{suffix}"
 
 
-def describe_data(pairs: list[FramePair]) -> str:
-    """Say which frames a network was trained on, and under which licences these stand."""
+def describe_data(store: Store) -> str:
+    """Say which frames a network was trained on, and under which licences these stand.
+
+    Raises BadImageError when the store has no training split.
+    """
+    pairs = store.pairs("train")
     games = sorted({(pair.game, pair.licence) for pair in pairs})
     named = ", ".join(f"{game} ({licence})" for game, licence in games)
-    return f"{len(pairs)} pairs of native renders: {named}"
+    if store.index.degradation == NATIVE:
+        return f"{len(pairs)} pairs of native renders: {named}"
+    made = f"low resolution made from them (degradation {store.index.degradation})"
+    return f"{len(pairs)} high-resolution frames, {made}: {named}"
 
 
 def float_layers(network: QuickSRNet) -> list[Convolution]:

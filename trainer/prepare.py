@@ -26,12 +26,11 @@ from trainer.contact import ContactSheet
 from trainer.data import load_pair, read_rgb
 from trainer.degrade import Degradation, degrade, fitting
 from trainer.sources import TEST, TRAIN, VALIDATION, Source
-from trainer.store import FramePair, Remark, StoreWriter
+from trainer.store import NATIVE, FramePair, Remark, StoreWriter
 from upscaler.contract import Frame
 from upscaler.images import write_image
 from upscaler.pairs import Pair
 
-NATIVE = "native"
 CONTACT = "contact.png"
 THREADS = min(4, os.cpu_count() or 1)
 RESIZES_LIKELY = 0.2

@@ -14,12 +14,15 @@ Loss = Literal["l1", "mse"]
 Schedule = Literal["cosine", "halving"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
+SMALL_DEPTH = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How to train.
 
     `batch` crops, `patch` low-resolution pixels a side, make up a step, over all processes.
+    `decay` times the rate is what Muon shrinks kernels by in a step.
     The schedule "cosine" lets the rate fall to a hundredth of `rate`; "halving" halves it after
     every one of `parts` equal parts. `warmup` steps lead up to it.
     `average` is the decay of the exponential moving average of the weights, which is what is kept,
@@ -28,7 +31,8 @@ class Recipe:
     `graphed` replays a step on a GPU as one CUDA graph.
     `expand` is the width of the collapsible blocks (trainer/expand.py), 0 for none.
     `identity` starts from a nearest-neighbour upscaler (paper, section 3.2), `noise` scales the
-    random part around it.
+    random part around it. `rounding` rounds hidden activations to the 256 levels that they are
+    deployed with (trainer/rounding.py).
     """
 
     name: str
@@ -38,6 +42,7 @@ class Recipe:
     loss: Loss
     optimiser: OptimiserName
     rate: float
+    decay: float = 0.0
     schedule: Schedule
     parts: int = 5
     warmup: int = 0
@@ -48,6 +53,7 @@ class Recipe:
     expand: int = 0
     identity: bool = True
     noise: float = 1.0
+    rounding: bool = False
     weighting: Weighting = "frames"
     seed: int = 1
 
@@ -70,9 +76,11 @@ class Recipe:
             f"{self.loss} loss",
             f"batches of {self.batch} crops of {self.patch}x{self.patch}",
             f"{self.optimiser} from {self.rate:g} {fall}",
+            f"decay {self.decay:g}" if self.decay else "",
             f"averaged at {self.average:g}" if self.average else "not averaged",
             self.precision,
             f"over-parameterised to {self.expand}" if self.expand else "",
+            "activations rounded" if self.rounding else "",
             f"identity with noise {self.noise:g}" if self.identity else "without identity",
             f"seed {self.seed}",
         ]
@@ -117,6 +125,7 @@ RECIPES = {
             loss="mse",
             optimiser="muon",
             rate=1e-2,
+            decay=0.1,
             schedule="cosine",
             warmup=200,
             average=0.999,
@@ -124,6 +133,7 @@ RECIPES = {
             settle=0.05,
             graphed=True,
             noise=0.3,
+            rounding=True,
         ),
     )
 }
@@ -138,6 +148,17 @@ def find_recipe(name: str) -> Recipe:
         msg = f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}"
         raise BadRequestError(msg)
     return RECIPES[name]
+
+
+def fitted(recipe: Recipe, depth: int) -> Recipe:
+    """Return the recipe for a network of `depth`: Muon's rate is meant for Small, of depth 2.
+
+    All of its steps have the same size, and their effects add up from layer to layer: at Small's
+    rate Medium stays behind bicubic until the cosine has brought it down to a third.
+    """
+    if recipe.optimiser != "muon" or depth <= SMALL_DEPTH:
+        return recipe
+    return replace(recipe, rate=recipe.rate * SMALL_DEPTH / depth)
 
 
 def varied(recipe: Recipe, **changes: Any) -> Recipe:

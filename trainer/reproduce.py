@@ -20,7 +20,7 @@ from trainer.evaluate import Metric, Upscale, evaluate
 from trainer.methods import filter_method
 from trainer.network import QuickSRNet
 from trainer.quantise import Quantisation, quantise, run_network
-from trainer.recipes import Recipe, varied
+from trainer.recipes import Recipe, fitted, varied
 from trainer.run import CHECKPOINT, Report, run
 from trainer.store import FramePair, Store
 from trainer.tables import Network, Row, Table, multiplications
@@ -78,7 +78,11 @@ def train_network(
     network: Network, store: Store, folder: Path, plan: Plan, *, stop: Callable[[], bool]
 ) -> Iterator[Report]:
     """Train a network of a table to the end of its budget, or go on with it."""
-    recipe = varied(plan.recipe, iterations=plan.iterations, **network.changes)
+    recipe = varied(
+        fitted(plan.recipe, network.architecture.depth),
+        iterations=plan.iterations,
+        **network.changes,
+    )
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         trainer = resume(checkpoint, store)

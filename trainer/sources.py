@@ -3,21 +3,26 @@
 Splits are by scene, never by frame. A manifest brings its own; of its training scenes some are held
 out for validation. Folders have none: a hash of game and scene deals whole scenes out, for each
 game by itself, so that every game with enough scenes is trained on, validated with and tested on.
+Scenes for validation may be named instead, so that it stays the same when scenes are added.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 
-from protocol.errors import BadImageError
+from protocol.errors import BadImageError, BadRequestError
 from upscaler.pairs import HIGH_ROLE, MANIFEST, ManifestEntry, low_role, read_manifest
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SHARE = 0.1
+"""Of a game's scenes, for validation and for test each."""
+LISTED = 8
+"""Scenes that an error names."""
 IMAGE_SUFFIXES = frozenset((".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"))
 
 SceneKey = tuple[str, str]
@@ -38,14 +43,22 @@ class Source:
 
 
 def manifest_sources(
-    root: Path, *, scale: Fraction, degraded: bool, validation: float
+    root: Path,
+    *,
+    scale: Fraction,
+    degraded: bool,
+    validation: float | None = None,
+    hold_out: Sequence[str] = (),
 ) -> list[Source]:
     """List the training, validation and test pairs of a manifest, frames of a scene in order.
 
-    With `degraded`, its high-resolution frames alone. Whole training scenes make up the share
-    `validation`, unless the manifest has a validation split; other splits, such as "sequence",
-    stay out. Raises BadImageError, naming the manifest, when it is missing, damaged or has nothing
-    to train on.
+    With `degraded`, its high-resolution frames alone. Unless the manifest has a validation split,
+    the training scenes named in `hold_out` are it, or else whole ones to the share `validation`.
+    Other splits, such as "sequence", stay out.
+
+    Raises BadImageError, naming the manifest, when it is missing, damaged or has nothing to train
+    on, and BadRequestError when `hold_out` names no such scene or leaves none to train on, or when
+    a manifest with a validation split is asked for another.
     """
     low = low_role(scale)
     files: dict[str, dict[str, ManifestEntry]] = {}
@@ -70,9 +83,13 @@ def manifest_sources(
         remedy = "" if degraded else "; --degradation makes pairs from high-resolution frames alone"
         msg = f"{root / MANIFEST} has no {what} of split {TRAIN!r}{remedy}"
         raise BadImageError(msg)
-    if not any(source.split == VALIDATION for source in sources):
+    if any(source.split == VALIDATION for source in sources):
+        if validation is not None or hold_out:
+            msg = f"{root / MANIFEST} has a validation split of its own; ask for no other"
+            raise BadRequestError(msg)
+    else:
         training = {(each.game, each.scene) for each in sources if each.split == TRAIN}
-        dealt = deal_scenes(training, validation=validation, test=0)
+        dealt = split_scenes(training, validation=validation, test=0, hold_out=hold_out)
         sources = [
             replace(each, split=dealt.get((each.game, each.scene), each.split)) for each in sources
         ]
@@ -85,15 +102,20 @@ def folder_sources(
     low: Path | None,
     game: str,
     licence: str,
-    validation: float,
-    test: float,
+    validation: float | None = None,
+    test: float | None = None,
+    hold_out: Sequence[str] = (),
     scene_per_file: bool = False,
 ) -> list[Source]:
     """List the images under `high`, and their partners under `low`, frames of a scene in order.
 
     Partners have the same path but for the file type. Every sub-folder is a scene, and so is what
-    lies in no sub-folder; with `scene_per_file` every image is one. Raises BadImageError, naming
-    the folder or the file, when a folder is missing or has no image, or an image no partner.
+    lies in no sub-folder; with `scene_per_file` every image is one. `hold_out` names the scenes to
+    validate with, and only test scenes are dealt out then.
+
+    Raises BadImageError, naming the folder or the file, when a folder is missing or has no image,
+    or an image no partner, and BadRequestError when `hold_out` names no such scene or leaves none
+    to train on.
     """
     highs = _images(high)
     lows = None if low is None else _images(low)
@@ -115,12 +137,31 @@ def folder_sources(
             low=None if lows is None else lows[stem],
         )
         sources.append(source)
-    dealt = deal_scenes(
-        {(each.game, each.scene) for each in sources}, validation=validation, test=test
+    dealt = split_scenes(
+        {(each.game, each.scene) for each in sources},
+        validation=validation,
+        test=SHARE if test is None else test,
+        hold_out=hold_out,
     )
     return sorted(
         (replace(each, split=dealt[each.game, each.scene]) for each in sources), key=_order
     )
+
+
+def split_scenes(
+    scenes: Iterable[SceneKey], *, validation: float | None, test: float, hold_out: Sequence[str]
+) -> dict[SceneKey, str]:
+    """Return the split of each scene, as `deal_scenes` does where none is named in `hold_out`."""
+    scenes = set(scenes)
+    if not hold_out:
+        share = SHARE if validation is None else validation
+        return deal_scenes(scenes, validation=share, test=test)
+    held_out = {_find_scene(name, scenes) for name in hold_out}
+    if held_out == scenes:
+        msg = f"all {len(scenes)} scenes are held out; leave one to train on"
+        raise BadRequestError(msg)
+    dealt = deal_scenes(scenes - held_out, validation=0, test=test)
+    return dealt | dict.fromkeys(held_out, VALIDATION)
 
 
 def deal_scenes(
@@ -145,6 +186,18 @@ def deal_scenes(
             held_out = TEST if index < tested else VALIDATION
             dealt[scene] = held_out if index < tested + validated else TRAIN
     return dealt
+
+
+def _find_scene(name: str, scenes: set[SceneKey]) -> SceneKey:
+    """Return the scene that is called SCENE or GAME/SCENE."""
+    found = [scene for scene in sorted(scenes) if name in {scene[1], "/".join(scene)}]
+    if len(found) == 1:
+        return found[0]
+    known = ["/".join(scene) for scene in found or sorted(scenes)]
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    what = f"scene {name!r} is of several games" if found else f"no scene {name!r} to train on"
+    msg = f"{what}; choose from {', '.join(known[:LISTED])}{more}"
+    raise BadRequestError(msg)
 
 
 def _count(share: float, scenes: int, spare: int) -> int:

@@ -28,6 +28,8 @@ from upscaler.contract import Frame
 INDEX, PIXELS = "store.json", "pixels.u8"
 FORMAT = 1
 RGB = 3
+NATIVE = "native"
+"""The degradation of a store whose low-resolution frames are renders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,13 +201,15 @@ class StoreWriter:
         if self._root.exists():
             msg = f"{self._root} exists; name another folder or remove it"
             raise BadRequestError(msg)
-        # Another process may be preparing the same; the one that ends first wins.
-        self.draft = self._root.with_name(f".{self._root.name}.{os.getpid()}.draft")
+        # Another process may be preparing the same; the one that ends first wins. Folders above
+        # that are missing are made in the end, for then a run that fails leaves none behind.
+        above = next(folder for folder in self._root.absolute().parents if folder.exists())
+        self.draft = above / f".{self._root.name}.{os.getpid()}.draft"
         """The folder while it is written; what else is put into it becomes part of the store."""
         try:
             if self.draft.exists():
                 shutil.rmtree(self.draft)  # left by a run that was killed and had this number
-            self.draft.mkdir(parents=True)
+            self.draft.mkdir()
             self._file = (self.draft / PIXELS).open("wb")
         except OSError as error:
             raise self._failed(error) from error
@@ -269,6 +273,7 @@ class StoreWriter:
             self._file.close()
             text = msgspec.json.format(msgspec.json.encode(index), indent=1)
             (self.draft / INDEX).write_bytes(text)
+            self._root.parent.mkdir(parents=True, exist_ok=True)
             self.draft.rename(self._root)
         except OSError as error:
             raise self._failed(error) from error

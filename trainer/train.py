@@ -27,6 +27,7 @@ from trainer.network import Architecture, QuickSRNet
 from trainer.optimise import make_optimisers, set_rate
 from trainer.processes import Processes, alone
 from trainer.recipes import Recipe
+from trainer.rounding import round_activations
 from trainer.sampler import PatchSampler
 from trainer.store import Store
 
@@ -84,11 +85,13 @@ class Trainer:
         self._averages = plain_weights(self.averaged)
         for average, weight in zip(self._averages, plain_weights(self.network), strict=True):
             average.copy_(weight)
+        if recipe.rounding:
+            round_activations(self.network)
         self._forward: nn.Module = self.network
         if self.processes.count > 1:
             self._forward = DistributedDataParallel(self.network)
         self.optimisers = make_optimisers(
-            self.network, recipe.optimiser, recipe.rate, on_device=device
+            self.network, recipe.optimiser, recipe.rate, on_device=device, decay=recipe.decay
         )
         self.sampler = PatchSampler(
             store,

@@ -27,7 +27,7 @@ from trainer.export import (
 )
 from trainer.network import Activation, Architecture, Head, QuickSRNet
 from trainer.quantise import Quantisation, Quantised, quantise, run_network
-from trainer.store import FramePair, Store
+from trainer.store import FramePair, Store, StoreWriter
 from upscaler.contract import Frame
 from upscaler.engines.library import select_engine
 from upscaler.models.card import weights_sha256
@@ -251,5 +251,15 @@ def test_agreement_counts_values_within_one_level(stores: dict[Fraction, Store])
 
 
 def test_data_is_described_with_its_licences(stores: dict[Fraction, Store]) -> None:
-    described = describe_data(stores[Fraction(2)].pairs("test"))
-    assert described == "3 pairs of native renders: boards (CC0-1.0), slopes (CC0-1.0)"
+    described = describe_data(stores[Fraction(2)])
+    assert described == "4 pairs of native renders: boards (CC0-1.0)"
+
+
+def test_degraded_data_says_so(stores: dict[Fraction, Store], tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", scale=Fraction(2), degradation="point") as store:
+        store.add(stores[Fraction(2)].pairs("train")[0])
+    described = describe_data(Store(tmp_path / "store"))
+    assert described == (
+        "1 high-resolution frames, low resolution made from them (degradation point): "
+        "boards (CC0-1.0)"
+    )

@@ -61,3 +61,16 @@ def test_the_rate_may_be_a_tensor() -> None:
     weight.sum().backward()
     muon.step()
     assert torch.equal(weight, torch.eye(3))
+
+
+def test_decay_shrinks_kernels_and_leaves_biases() -> None:
+    layer = nn.Conv2d(3, 4, 3)
+    before = [each.detach().clone() for each in layer.parameters()]
+    optimisers = make_optimisers(layer, "muon", 0.1, on_device=CPU, decay=0.5)
+    for each in layer.parameters():
+        each.grad = torch.zeros_like(each)
+    for each in optimisers:
+        each.step()
+    kernel, bias = layer.parameters()
+    torch.testing.assert_close(kernel.detach(), 0.95 * before[0])
+    assert torch.equal(bias, before[1])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocol.errors import BadRequestError
-from trainer.recipes import RECIPES, find_recipe, varied
+from trainer.recipes import RECIPES, find_recipe, fitted, varied
 
 
 def test_the_papers_recipe() -> None:
@@ -57,3 +57,10 @@ def test_refuses_what_no_recipe_can_have(changes: dict[str, Any], sentence: str)
 def test_an_unknown_recipe_is_told_the_names() -> None:
     with pytest.raises(BadRequestError, match="unknown recipe 'huge'; choose one of paper, fast"):
         find_recipe("huge")
+
+
+def test_the_rate_of_muon_falls_with_depth_and_that_of_adam_does_not() -> None:
+    fast, paper = find_recipe("fast"), find_recipe("paper")
+    assert fitted(fast, 1) == fitted(fast, 2) == fast
+    assert fitted(fast, 5).rate == pytest.approx(0.4 * fast.rate)
+    assert fitted(paper, 11) == paper

@@ -81,9 +81,7 @@ def test_a_given_checkpoint_must_fit(store_x2: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(find_spec("aimet_torch") is None, reason="AIMET is missing")
 @pytest.mark.parametrize("by_cost", [False, True])
-def test_a_measured_table_in_three_forms(
-    store_x2: Path, tmp_path: Path, *, by_cost: bool
-) -> None:
+def test_a_measured_table_in_three_forms(store_x2: Path, tmp_path: Path, *, by_cost: bool) -> None:
     store = Store(store_x2)
     table = replace(TABLE, by_cost=by_cost)
     trained = {}

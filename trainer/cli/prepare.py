@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Dropped pairs that are named on the screen; all are in store.json."""
-SHARE = 0.1
-"""Of a game's scenes, for validation and for test each."""
 
 
 def prepare(
@@ -44,8 +43,16 @@ def prepare(
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Of the frames, for folders.")] = None,
     validation: Annotated[
-        float, typer.Option(help="Share of scenes; whole scenes.", min=0, max=0.5)
-    ] = SHARE,
+        float | None,
+        typer.Option(help="Share of whole scenes; 0.1 by default.", min=0, max=0.5),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Validate with this scene, SCENE or GAME/SCENE, instead of a share; repeatable.",
+            metavar="SCENE",
+        ),
+    ] = None,
     test: Annotated[
         float | None,
         typer.Option(help="Share of scenes, for folders; 0.1 by default.", min=0, max=0.5),
@@ -59,6 +66,8 @@ def prepare(
 
     From --data; from --low and --high; or from --high, or --data, with --degradation.
     """
+    # The error names a damaged file; OpenCV would write lines of its own beside it.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     from protocol.frames import parse_scale
     from trainer.degrade import parse_degradation
     from trainer.prepare import CONTACT
@@ -69,6 +78,9 @@ def prepare(
     ratio = parse_scale(scale)
     kind = None if degradation is None else parse_degradation(degradation)
     _check_sources(data=data, high=high, low=low, degraded=kind is not None)
+    if hold_out and validation is not None:
+        msg = "--hold-out names the scenes to validate with; leave --validation to shares"
+        raise BadRequestError(msg)
     if out.exists():
         msg = f"{out} exists; name another folder or remove it"
         raise BadRequestError(msg)
@@ -78,7 +90,11 @@ def prepare(
             msg = "a manifest names game, scene, licence and test split; leave those options to it"
             raise BadRequestError(msg)
         sources = manifest_sources(
-            data, scale=ratio, degraded=kind is not None, validation=validation
+            data,
+            scale=ratio,
+            degraded=kind is not None,
+            validation=validation,
+            hold_out=hold_out or (),
         )
     else:
         assert high is not None
@@ -91,7 +107,8 @@ def prepare(
             game=game or high.resolve().name,
             licence=licence,
             validation=validation,
-            test=SHARE if test is None else test,
+            test=test,
+            hold_out=hold_out or (),
             scene_per_file=scene_per_file,
         )
     with progress() as bar:

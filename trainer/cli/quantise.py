@@ -105,7 +105,7 @@ def quantise(
     with joined(device) as processes:
         place = processes.device
     provenance = Provenance(
-        training=trained.training, data=describe_data(pairs), licence=WEIGHTS_LICENCE
+        training=trained.training, data=describe_data(store), licence=WEIGHTS_LICENCE
     )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{checkpoint}: {trained.training}; quantising on {len(pairs)} training pairs")

@@ -49,6 +49,7 @@ def train(
     ] = None,
     loss: Annotated[str | None, typer.Option(help='"mse" or "l1".')] = None,
     rate: Annotated[float | None, typer.Option(help="Another learning rate.", min=0.0)] = None,
+    decay: Annotated[float | None, typer.Option(help="Of Muon's kernels.", min=0.0)] = None,
     precision: Annotated[
         str | None, typer.Option(help='"float32", "bfloat16" or, on a GPU, "tf32".')
     ] = None,
@@ -60,6 +61,9 @@ def train(
     ] = "space-to-depth",
     identity: Annotated[bool, typer.Option(help="Start from a nearest-neighbour upscaler.")] = True,
     relu1: Annotated[bool, typer.Option(help="Clip hidden activations to 0..1.")] = True,
+    rounding: Annotated[
+        bool | None, typer.Option(help="Round hidden activations to the 256 levels of int8 models.")
+    ] = None,
     residual: Annotated[
         bool, typer.Option("--residual", help="Add the input to the output.")
     ] = False,
@@ -75,7 +79,7 @@ def train(
     from rich import get_console
 
     from trainer.processes import joined
-    from trainer.recipes import find_recipe, varied
+    from trainer.recipes import find_recipe, fitted, varied
     from trainer.run import BEST, CHECKPOINT, run
     from trainer.store import Store
     from trainer.train import Trainer
@@ -90,20 +94,22 @@ def train(
         if resume:
             trainer = resume_run(checkpoint, store, processes=processes)
         else:
+            built = _architecture(
+                architecture, store.scale, head=head, relu1=relu1, residual=residual
+            )
             chosen = varied(
-                find_recipe(recipe),
+                fitted(find_recipe(recipe), built.depth),
                 iterations=iterations,
                 expand=expand,
                 loss=loss,
                 rate=rate,
+                decay=decay,
                 precision=precision,
                 batch=batch,
                 patch=patch,
                 seed=seed,
                 identity=identity,
-            )
-            built = _architecture(
-                architecture, store.scale, head=head, relu1=relu1, residual=residual
+                rounding=rounding,
             )
             weights, origin = _start(start) if start else (None, "")
             trainer = Trainer(
