@@ -6,7 +6,9 @@ best PSNR on the validation scenes; `tensorboard/`; and `validation.png`, what t
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,6 +36,7 @@ CHECKPOINT, BEST, LOGS, PICTURE = "checkpoint.pt", "best.pt", "tensorboard", "va
 VALIDATION = "validation"
 CHECK_EVERY = 20
 """Steps between two looks at the loss and at the wish to stop: each waits for the device."""
+TRIM_EVERY = 100
 CUT = 160
 """Low-resolution pixels a side of the pictures."""
 
@@ -82,6 +85,7 @@ def run(
             due = trainer.done % report_every == 0 or trainer.done == total
             if trainer.done % CHECK_EVERY and not due and not _hurried(trainer, stop):
                 continue
+            _return_memory(trainer)
             stopped = trainer.processes.any(flag=stop())
             _check(losses, trainer, folder)
             if bar is not None and task is not None:
@@ -184,6 +188,19 @@ class _Judge:
 def _hurried(trainer: Trainer, stop: Callable[[], bool]) -> bool:
     """Whether to look at once: alone there is nobody to agree with, and asking costs nothing."""
     return trainer.processes.count == 1 and stop()
+
+
+def _return_memory(trainer: Trainer) -> None:
+    """Give what malloc has freed back to the system.
+
+    Before 2.38 glibc seldom reuses aligned memory that was freed (bug 14581), and every tensor is
+    aligned: a run of QuickSRNet-Medium grew by 3 MB a step, to 24 GB.
+    """
+    on_cpu = trainer.processes.device.type == "cpu"
+    if on_cpu and trainer.done % TRIM_EVERY == 0 and sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def _check(losses: Tensor, trainer: Trainer, folder: Path) -> None:
