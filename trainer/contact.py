@@ -89,7 +89,8 @@ def _shortened(name: str, rest: str) -> str:
     """Both, without the beginning of the name where they are too long for the low frame's half."""
     import cv2
 
-    for start in range(len(name)):
+    # No letter is narrower than a pixel, so that more of them need not be tried.
+    for start in range(max(0, len(name) - CELL_WIDTH), len(name)):
         text = ("..." if start else "") + name[start:] + rest
         if cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0] <= CELL_WIDTH - 2:
             return text

@@ -90,6 +90,11 @@ class _Tally:
     shifts_px: list[float] = field(default_factory=list)
     cropped: int = 0
 
+    def measure(self, examined: _Examined) -> None:
+        """Count pairs that are dropped too: where many are resizes, the others may be."""
+        if examined.unexplained is not None:
+            self.unexplained.setdefault(examined.pair.game, []).append(examined.unexplained)
+
     def keep(self, examined: _Examined) -> None:
         pair = examined.pair
         key = (pair.game, pair.split)
@@ -99,8 +104,6 @@ class _Tally:
         self.cropped += examined.cropped
         if examined.shift_px is not None:
             self.shifts_px.append(hypot(*examined.shift_px))
-        if examined.unexplained is not None:
-            self.unexplained.setdefault(pair.game, []).append(examined.unexplained)
 
 
 def prepare(
@@ -127,6 +130,7 @@ def prepare(
         for examined in _examined(sources, scale, degradation):
             pair = examined.pair
             reason = examined.reason
+            tally.measure(examined)
             if reason is None and previous is not None and _same_scene(pair, previous):
                 reason = frozen(pair.high, previous.high)
             if reason is not None:
@@ -230,8 +234,8 @@ def _require_training(tally: _Tally, out: Path) -> None:
     if any(split == TRAIN for _, split in tally.pairs):
         return
     dropped = tally.dropped
-    first = f"; the first: {dropped[0].name} {dropped[0].reason}" if dropped else ""
-    msg = f"nothing is left to train on in {out}: {len(dropped)} pairs were dropped{first}"
+    first = f", the first: {dropped[0].name} {dropped[0].reason}" if dropped else ""
+    msg = f"nothing is left to train on in {out}; pairs dropped: {len(dropped)}{first}"
     raise BadImageError(msg)
 
 

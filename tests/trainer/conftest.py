@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,12 +12,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from trainer.data import read_rgb
+from upscaler.contract import Frame
 from upscaler.images import write_image
 
-NEEDS_TORCH = ("checkpoint", "data", "evaluate", "export", "network", "quantise", "train")
+NEEDS_TORCH = (
+    "aimet",
+    "bench",
+    "checkpoint",
+    "expand",
+    "export",
+    "graphed",
+    "network",
+    "optimise",
+    "processes",
+    "quantise",
+    "recipes",
+    "reproduce",
+    "rounding",
+    "run",
+    "sampler",
+    "tables",
+    "train",
+    "tuning",
+)
 # Without the `train` extra these modules cannot even be imported; everything else still runs.
 collect_ignore = [] if find_spec("torch") else [f"test_{name}.py" for name in NEEDS_TORCH]
 
+CLIP = Path(str(files("upscaler"))) / "demo" / "clip"
+CUT_WIDTH, CUT_HEIGHT = 160, 120
 ROLES = {"x2": 2.0, "x1.5": 1.5}
 LOW_WIDTH, LOW_HEIGHT = 96, 72
 
@@ -66,6 +90,20 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     (root / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
     return root
+
+
+@pytest.fixture(scope="session")
+def cuts() -> list[tuple[Frame, Frame]]:
+    """Twelve cuts of a game's two native renders of one instant: 160x120, and 320x240 at 2x."""
+    low, high = (read_rgb(CLIP / f"{name}.webp") for name in ("low", "native"))
+    return [
+        (
+            low[top : top + CUT_HEIGHT, left : left + CUT_WIDTH],
+            high[2 * top : 2 * (top + CUT_HEIGHT), 2 * left : 2 * (left + CUT_WIDTH)],
+        )
+        for top in range(0, 4 * CUT_HEIGHT, CUT_HEIGHT)
+        for left in range(0, 3 * CUT_WIDTH, CUT_WIDTH)
+    ]
 
 
 def make_store(frames: Path, root: Path, scale: str) -> Path:
