@@ -11,6 +11,7 @@ from upscaler.contract import Frame
 
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 """File types that can store alpha."""
+PNG_START, PNG_END = b"\x89PNG", b"IEND"
 
 
 def read_image(path: Path) -> Frame:
@@ -26,6 +27,10 @@ def read_image(path: Path) -> Frame:
     except OSError as error:
         msg = f"cannot read {path}: {error.strerror or error}"
         raise BadImageError(msg) from error
+    if encoded[:4].tobytes() == PNG_START and PNG_END not in encoded[-64:].tobytes():
+        # OpenCV would show the part that there is, and libpng complain on its own.
+        msg = f"{path} is cut short: a PNG without its end"
+        raise BadImageError(msg)
     image = _decode(encoded, cv2.IMREAD_UNCHANGED)
     if image is not None and not (image.ndim == 3 and image.shape[2] == 4):
         # Of the two decodings, only this one applies the orientation and reduces to 8 bits.

@@ -38,12 +38,23 @@ def test_greyscale_and_16_bits_become_bgr_in_8_bits(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "deep.png"), np.dstack([grey] * 4))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", b"text"])
+@pytest.mark.parametrize("content", [b"", b"\x89PN", b"RIFF....WEBP", b"text"])
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "damaged.png"
     path.write_bytes(content)
     with pytest.raises(BadImageError, match=r"damaged\.png is not an image"):
         read_image(path)
+
+
+def test_a_png_that_was_cut_short_is_named(
+    tmp_path: Path, frame: Frame, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cut.png"
+    write_image(path, frame)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(BadImageError, match=r"cut\.png is cut short"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
 
 
 def test_what_cannot_be_read_or_written_is_named(tmp_path: Path, frame: Frame) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -66,8 +65,6 @@ def prepare(
 
     From --data; from --low and --high; or from --high, or --data, with --degradation.
     """
-    # The error names a damaged file; OpenCV would write lines of its own beside it.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     from protocol.frames import parse_scale
     from trainer.degrade import parse_degradation
     from trainer.prepare import CONTACT

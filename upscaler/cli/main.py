@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -248,7 +247,4 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def main() -> NoReturn:
     """Run the command line; an error is one line on stderr and exit code 2."""
-    # OpenCV and its FFmpeg write warnings of their own about files that our errors name.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     run(app, "upscaler")

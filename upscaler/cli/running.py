@@ -23,6 +23,9 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
 
     Errors are one line that begins with `program`, and exit code 2; Ctrl-C is 130.
     """
+    # OpenCV and its FFmpeg write warnings of their own about files that our errors name.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):  # between commands, or at a prompt

@@ -191,7 +191,7 @@ def test_errors_are_one_line(
     ("width", "height", "part"),
     [
         (0, 0, "cannot read high/c/4.png: No such file"),
-        (0, 1000, "high/c/4.png is not an image that OpenCV can read"),
+        (0, 1000, "high/c/4.png is cut short"),
         (321, 240, "high/c/4.png is 321x240, but 2 times low/c/4.png is 320x240"),
     ],
 )
@@ -230,10 +230,10 @@ def test_needs_no_torch_and_says_one_line_of_a_damaged_file(
     done = run_trainer("prepare", *FOLDERS, "--out", "store", torch=False)
     assert done.returncode == 0, done.stderr
     damaged = folders / "high" / "a" / "0.png"
-    damaged.write_bytes(damaged.read_bytes()[:5])
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
     done = run_trainer("prepare", *FOLDERS, "--out", "other", torch=False)
     assert done.returncode == 2
-    named = "high/a/0.png is not an image that OpenCV can read (empty, damaged or another format)"
+    named = "high/a/0.png is cut short: a PNG without its end"
     assert done.stderr == f"upscaler-train: {named}\n"
 
 
