@@ -56,10 +56,10 @@ class Trainer:
     ) -> None:
         """Prepare a run on the training split of `store`.
 
-        `start` gives the weights to begin with; from another scale all but the last layer.
-        `origin` says in words what they are, for the model card. Raises
-        BadRequestError when it is of another width or depth or the scale is not the store's, and
-        what `PatchSampler` raises.
+        `start` gives the weights to begin with, of a network as wide and at most as deep; from
+        another scale all but the last layer. `origin` says in words what they are, for the model
+        card. Raises BadRequestError when `start` is wider, narrower or deeper or the scale is not
+        the store's, and what `PatchSampler` raises.
         """
         if architecture.scale != store.scale:
             msg = f"{store.root} holds pairs for {store.scale}x, not for {architecture.scale}x"
@@ -203,15 +203,27 @@ def resume(path: Path, store: Store, *, processes: Processes | None = None) -> T
     return trainer
 
 
+@torch.no_grad()
 def _take_weights(network: QuickSRNet, start: QuickSRNet) -> None:
+    """Start `network` from `start`, which may be shallower.
+
+    The layers that it lacks become identities, which ReLU1 lets pass: the deeper network begins as
+    the shallower one (Net2Net, Chen et al., 2016).
+    """
     ours, theirs = network.architecture, start.architecture
-    if (ours.width, ours.depth) != (theirs.width, theirs.depth):
+    if ours.width != theirs.width or ours.depth < theirs.depth:
         msg = (
             f"the weights to start from are those of {theirs.name}, another architecture than "
             f"{ours.name}"
         )
         raise BadRequestError(msg)
-    network.cnn.load_state_dict(start.cnn.state_dict())
+    hidden, taken = network.convolutions[:-1], start.convolutions[:-1]
+    for conv, other in zip(hidden, taken, strict=False):
+        conv.load_state_dict(other.state_dict())
+    for conv in hidden[len(taken) :]:
+        nn.init.dirac_(conv.weight)
+        assert conv.bias is not None
+        nn.init.zeros_(conv.bias)
     if (ours.scale, ours.head) == (theirs.scale, theirs.head):
         network.conv_last.load_state_dict(start.conv_last.state_dict())
 

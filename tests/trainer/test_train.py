@@ -97,7 +97,7 @@ def test_without_averaging_the_weights_themselves_are_kept(store: Store) -> None
 
 
 def test_an_expanded_run_leaves_a_plain_network(store: Store) -> None:
-    trainer = Trainer(replace(TINY, expand=16, average=0.0), SMALLEST, store)
+    trainer = Trainer(replace(TINY, expand=16, average=0.0, rounding=False), SMALLEST, store)
     steps(trainer, 3)
     low = torch.rand(1, 3, 8, 8)
     assert torch.allclose(trainer.averaged(low), trainer.network(low), atol=1e-6)
@@ -115,6 +115,13 @@ def test_another_scale_lends_all_but_the_last_layer(store: Store) -> None:
     given = QuickSRNet(replace(SMALLEST, scale=Fraction(3)))
     trainer = Trainer(TINY, SMALLEST, store, start=given)
     assert torch.equal(trainer.network.cnn[2].weight, given.cnn[2].weight)  # type: ignore[arg-type]
+
+
+def test_a_deeper_network_begins_as_the_shallower_one(store: Store) -> None:
+    given = QuickSRNet(SMALLEST).eval()
+    trainer = Trainer(TINY, replace(SMALLEST, depth=4), store, start=given)
+    low = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(trainer.averaged(low), given(low))
 
 
 def test_weights_of_another_size_are_refused(store: Store) -> None:

@@ -48,7 +48,8 @@ Models = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="quicksrnet-small (the default), fsr1, bicubic, bicubic-matlab or nearest.",
+        help="quicksrnet-small (the default), quicksrnet-medium, fsr1, bicubic, "
+        "bicubic-matlab or nearest.",
         metavar="NAME",
         show_default=False,
     ),
