@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -13,7 +15,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-console = Console(highlight=False)
+WIDE = 200
+"""Columns of what goes into a file or a pipe, where nothing says how wide it may be."""
+
+
+def _width() -> int | None:
+    """Let the terminal decide where there is one, or COLUMNS; 80 columns would cut tables off."""
+    watched = Console().is_terminal or "COLUMNS" in os.environ
+    return None if watched else WIDE
+
+
+console = Console(highlight=False, width=_width())
 
 
 def progress(*, console: Console = console, transient: bool = True) -> Progress:

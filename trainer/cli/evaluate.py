@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 FILTERS = ("bicubic", "fsr1")
 CHECKPOINT_SUFFIX = ".pt"
 SEQUENCE_SPLIT = "sequence"
-WIDE = 200
-"""Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
 TITLES: dict[Metric, tuple[str, int]] = {
     "psnr_db": ("PSNR RGB", 3),
     "psnr_y_db": ("PSNR Y", 3),
@@ -230,9 +228,6 @@ def _cell(mean: float, change: Interval | None, decimals: int) -> str:
 
 
 def _print(shown: Table) -> None:
-    from rich.console import Console
+    from upscaler.console import console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
     console.print(shown)

@@ -25,8 +25,6 @@ WEIGHTS_LICENCE = "BSD-3-Clause"
 ALL, NONE = "all", "none"
 JUDGED = 32
 """Frames that methods are compared on, at most: spread evenly over the split."""
-WIDE = 200
-"""Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
 
 
 def quantise(
@@ -216,7 +214,7 @@ def _spread(pairs: list[FramePair]) -> list[FramePair]:
 
 
 def _print_losses(rows: dict[str, Evaluation], what: str, console: Console) -> None:
-    from upscaler.console import table
+    from upscaler.console import WIDE, table
 
     first = rows["float"]
     shown = table(f"RGB PSNR in dB, {what}", "method", *first.by_game_db, "mean", "below float")

@@ -109,8 +109,15 @@ def reproduce(
                 msg = "interrupted; the same command goes on"
                 raise Interrupted(msg)
             trained[network.name] = load_checkpoint(folder / CHECKPOINT).network
-    where = "a GPU" if torch.cuda.is_available() else cpu_name()
-    taken = f"; taken, not trained: {', '.join(sorted(plan.taken))}" if plan.taken else ""
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
+    conditions = []
+    if len(plan.taken) < len(networks):
+        conditions.append(
+            f"Recipe {plan.recipe.name} at {budget:.3%} of its length: {plan.iterations} "
+            f"iterations a network ({plan.recipe.summary}), on {len(store.entries('train'))} pairs"
+        )
+    for name, path in sorted(plan.taken.items()):
+        conditions.append(f"Taken, not trained here: {name}, {load_checkpoint(path).training}")
     result = Reproduction(
         table=chosen,
         sets=list(measured),
@@ -122,11 +129,7 @@ def reproduce(
             plan,
             on_row=lambda label: console.print(f"measuring {label}"),
         ),
-        conditions=(
-            f"Recipe {plan.recipe.name} at {budget:.3%} of its length: {plan.iterations} "
-            f"iterations a network ({plan.recipe.summary}), on {len(store.entries('train'))} "
-            f"pairs, {where}{taken}."
-        ),
+        conditions=f"{'. '.join(conditions)}. Measured with {where}.",
     )
     out.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", to_markdown(result)), ("csv", to_csv(result))):

@@ -21,7 +21,10 @@ def test_a_table_from_one_command(run_trainer: Callable, store_x15: Path, tmp_pa
     assert "naive head" in text
     taken = run_trainer(*command, "--checkpoint", "pooled=out/runs/pooled/checkpoint.pt")
     assert taken.returncode == 0, taken.stderr
-    assert "taken, not trained: pooled" in (tmp_path / "out" / "table5.md").read_text()
+    assert (
+        "Taken, not trained here: pooled, recipe fast, 3 iterations"
+        in (tmp_path / "out" / "table5.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(
