@@ -135,7 +135,7 @@ def reproduce(
     for suffix, text in (("md", to_markdown(result)), ("csv", to_csv(result))):
         (out / f"{chosen.name}.{suffix}").write_text(text, encoding="utf-8")
     draw(result, out / f"{chosen.name}.png")
-    console.print(to_markdown(result), markup=False)
+    console.print(to_markdown(result), markup=False, soft_wrap=True)
     console.print(f"wrote {chosen.name}.md, .csv and .png into {out}")
 
 
