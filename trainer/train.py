@@ -56,10 +56,10 @@ class Trainer:
     ) -> None:
         """Prepare a run on the training split of `store`.
 
-        `start` gives the weights to begin with, of a network as wide and at most as deep; from
+        `start` gives the weights to begin with, of a network at most as wide and as deep; from
         another scale all but the last layer. `origin` says in words what they are, for the model
-        card. Raises BadRequestError when `start` is wider, narrower or deeper or the scale is not
-        the store's, and what `PatchSampler` raises.
+        card. Raises BadRequestError when `start` is wider or deeper or the scale is not the
+        store's, and what `PatchSampler` raises.
         """
         if architecture.scale != store.scale:
             msg = f"{store.root} holds pairs for {store.scale}x, not for {architecture.scale}x"
@@ -205,13 +205,14 @@ def resume(path: Path, store: Store, *, processes: Processes | None = None) -> T
 
 @torch.no_grad()
 def _take_weights(network: QuickSRNet, start: QuickSRNet) -> None:
-    """Start `network` from `start`, which may be shallower.
+    """Start `network` from `start`, which may be narrower and shallower.
 
-    The layers that it lacks become identities, which ReLU1 lets pass: the deeper network begins as
-    the shallower one (Net2Net, Chen et al., 2016).
+    The larger network begins by computing the same (Net2Net, Chen et al., 2016): layers that
+    `start` lacks are identities, which ReLU1 lets pass, and nothing listens yet to channels that it
+    lacks.
     """
     ours, theirs = network.architecture, start.architecture
-    if ours.width != theirs.width or ours.depth < theirs.depth:
+    if ours.width < theirs.width or ours.depth < theirs.depth:
         msg = (
             f"the weights to start from are those of {theirs.name}, another architecture than "
             f"{ours.name}"
@@ -219,13 +220,22 @@ def _take_weights(network: QuickSRNet, start: QuickSRNet) -> None:
         raise BadRequestError(msg)
     hidden, taken = network.convolutions[:-1], start.convolutions[:-1]
     for conv, other in zip(hidden, taken, strict=False):
-        conv.load_state_dict(other.state_dict())
+        _take(conv, other.weight, other.bias)
     for conv in hidden[len(taken) :]:
-        nn.init.dirac_(conv.weight)
-        assert conv.bias is not None
-        nn.init.zeros_(conv.bias)
+        identity = torch.empty(theirs.width, theirs.width, 3, 3)
+        _take(conv, nn.init.dirac_(identity), torch.zeros(theirs.width))
     if (ours.scale, ours.head) == (theirs.scale, theirs.head):
-        network.conv_last.load_state_dict(start.conv_last.state_dict())
+        _take(network.conv_last, start.conv_last.weight, start.conv_last.bias)
+
+
+def _take(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
+    """Let the first outputs of `conv` be those of a smaller layer, hearing its inputs alone."""
+    assert bias is not None
+    assert conv.bias is not None
+    outputs, inputs = weight.shape[:2]
+    conv.weight[:outputs] = 0
+    conv.weight[:outputs, :inputs] = weight
+    conv.bias[:outputs] = bias
 
 
 def _channels_last(network: QuickSRNet) -> QuickSRNet:

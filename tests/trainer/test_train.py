@@ -117,9 +117,15 @@ def test_another_scale_lends_all_but_the_last_layer(store: Store) -> None:
     assert torch.equal(trainer.network.cnn[2].weight, given.cnn[2].weight)  # type: ignore[arg-type]
 
 
-def test_a_deeper_network_begins_as_the_shallower_one(store: Store) -> None:
-    given = QuickSRNet(SMALLEST).eval()
-    trainer = Trainer(TINY, replace(SMALLEST, depth=4), store, start=given)
+@pytest.mark.parametrize("larger", [{"depth": 4}, {"width": 12}, {"depth": 3, "width": 20}])
+@pytest.mark.parametrize("scale", [Fraction(2), Fraction(3, 2)])
+def test_a_larger_network_begins_as_the_smaller_one(
+    store: Store, store_x15: Path, *, scale: Fraction, larger: dict[str, int]
+) -> None:
+    small = replace(SMALLEST, scale=scale)
+    given = QuickSRNet(small).eval()
+    pairs = store if scale == store.scale else Store(store_x15)
+    trainer = Trainer(TINY, replace(small, **larger), pairs, start=given)
     low = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(trainer.averaged(low), given(low))
 
