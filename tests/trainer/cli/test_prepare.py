@@ -260,9 +260,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folders: Path) -> None:
     assert sorted(path.name for path in folders.iterdir()) == ["high", "low"]
 
 
+# What runs in the background of a shell script ignores Ctrl-C, and so does what it starts.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from trainer.cli.main import main
+main()
+"""
+
+
 def test_an_interrupt_leaves_nothing(folders: Path) -> None:
     write_manifest(folders, {"a/0": "train"}, repeat=2000)
-    command = [sys.executable, "-m", "trainer", "prepare", "--data", folders, "--out", "new/store"]
+    command = [
+        *(sys.executable, "-c", INTERRUPTIBLE, "prepare", "--data", folders),
+        *("--out", "new/store"),
+    ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folders
     ) as process:
