@@ -56,13 +56,12 @@ def test_from_a_checkpoint_to_a_measured_int8_model(
 
 
 def test_all_methods_are_compared_and_the_best_is_written(
-    checkpoint: Path, store_x2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_trainer: Callable, checkpoint: Path, store_x2: Path, tmp_path: Path
 ) -> None:
-    command = ["quantise", "--checkpoint", checkpoint, "--data", store_x2, "--out", tmp_path]
-    with pytest.raises(SystemExit) as exited:
-        main([*map(str, command), "--method", "all", "--equalise", "--correct-bias", *SMALLEST])
-    said = capsys.readouterr().out
-    assert not exited.value.code, said
+    command = ("quantise", "--checkpoint", checkpoint, "--data", store_x2, "--out", tmp_path)
+    done = run_trainer(*command, "--method", "all", "--equalise", "--correct-bias", *SMALLEST)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     assert "2 frames of the split 'validation'" in said
     table = said.split("'validation'")[1].split("best: ")[0]
     cells = [line.split("│")[1:-1] for line in table.splitlines() if line.startswith("│")]
