@@ -70,7 +70,7 @@ def card_text(candidate: Candidate) -> str:
     lines = [
         f"# {card.name}",
         "",
-        f"{card.architecture} at {card.scale}x, {card.quantisation}.",
+        f"{card.architecture} at {float(card.ratio):g}x, {card.quantisation}.",
         "",
         f"- Training: {card.training}.",
         f"- Data: {card.data}.",

@@ -184,13 +184,15 @@ def draw(result: Reproduction, path: Path) -> None:
         else:
             axis.bar(places, ours, color="tab:blue", label="ours")
             axis.set_xticks(places, [row.label for row in rows], rotation=30, ha="right")
-            low, high = min(ours), max(ours)
-            axis.set_ylim(low - 0.5 * (high - low) - 0.05, high + 0.3 * (high - low) + 0.05)
+            shown = [*ours, *(value for _, value in known)]
+            low, high = min(shown), max(shown)
+            # Room below, so that differences show, and above, for the legend.
+            axis.set_ylim(low - 0.5 * (high - low) - 0.05, high + 0.5 * (high - low) + 0.05)
         if known:
             axis.plot(*zip(*known, strict=True), "x", color="tab:red", label="paper")
         axis.set_ylabel(f"PSNR {'Y' if table.luma else 'RGB'}, dB")
         axis.set_title(name)
-        axis.legend(loc="lower right")
+        axis.legend(loc="lower right" if table.by_cost else "upper right", ncols=2)
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
 

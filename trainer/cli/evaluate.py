@@ -128,7 +128,7 @@ def evaluate(
                 sequences=moving,
                 advance=lambda: bar.advance(task),
             )
-    what = f"{data.resolve().name}, split {split!r} at {ratio}x, {len(pairs)} frames"
+    what = f"{data.resolve().name}, split {split!r} at {float(ratio):g}x, {len(pairs)} frames"
     _print_scores(compared, what)
     if len(compared[0].evaluations[0].by_game_db) > 1:
         print_table({each.method.label: each.evaluations[0] for each in compared})

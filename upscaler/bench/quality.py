@@ -62,7 +62,7 @@ def run(root: Path, *, split: str, scale: str, engines: Sequence[str]) -> None:
                 first, second = (results[label] for label in pairing)
                 largest = int(np.abs(first.astype(np.int16) - second).max())
                 agreement.setdefault(pairing, []).append((psnr_db(first, second), largest))
-    _print(scores, agreement, len(pairs), f"split {split!r} at {ratio}x")
+    _print(scores, agreement, len(pairs), f"split {split!r} at {float(ratio):g}x")
 
 
 def _contestants(engines: Sequence[str], scale: Fraction) -> list[tuple[str, Catalogue, str]]:

@@ -37,7 +37,7 @@ def run(
         print(f"engine    {chosen.name} {chosen.version} on {chosen.device}{emulated}")  # noqa: T201
         for model in catalogue.networks:
             card = model.card
-            print(f"model     {card.name}: {card.scale}x, {card.quantisation}")  # noqa: T201
+            print(f"model     {card.name}: {float(card.ratio):g}x, {card.quantisation}")  # noqa: T201
     else:
         print("engine    none: filters only")  # noqa: T201
     print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201
