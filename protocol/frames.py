@@ -13,6 +13,16 @@ from fractions import Fraction
 from protocol.errors import BadRequestError, ErrorCode
 
 SCALES = (Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
+"""Scales that networks are made for; the result's sides are exact multiples."""
+MODES = {
+    "ultra-quality": Fraction(13, 10),
+    "quality": Fraction(3, 2),
+    "balanced": Fraction(17, 10),
+    "performance": Fraction(2),
+}
+"""The names that FSR1 gives to ratios."""
+MAX_SCALE = 4
+MAX_DENOMINATOR = 1000
 MAX_SIDE = 8192
 """Longest side of an input or output frame, in pixels."""
 MAX_PIXELS = 7680 * 4320
@@ -77,18 +87,26 @@ def parse_format(text: str) -> PixelFormat:
 
 
 def parse_scale(text: str | float | Fraction) -> Fraction:
-    """Return one of the exact scales 3/2, 2, 3, 4 from text or a number ("1.5", "3/2", 2).
+    """Return a ratio from 1 to 4 out of text or a number ("1.5", "3/2", 1.3, "balanced").
 
-    Raises BadRequestError (UNSUPPORTED_SCALE) for anything else.
+    Raises BadRequestError (UNSUPPORTED_SCALE) for anything else, and for more than three decimals.
     """
-    # Fraction("1e999999999") would compute that number.
-    known = text if not isinstance(text, str) or (len(text) <= 8 and "e" not in text.lower()) else 0
+    if isinstance(text, str) and text.lower() in MODES:
+        return MODES[text.lower()]
+    # 1.3 means 13/10, and not the nearest binary fraction. Fraction("1e999999999") would compute
+    # that number.
+    known = text if isinstance(text, Fraction) else str(text)
+    if isinstance(known, str) and (len(known) > 9 or "e" in known.lower()):
+        known = "0"
     try:
         scale = Fraction(known)
-    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+    except (ValueError, ZeroDivisionError):
         scale = Fraction(0)
-    if scale not in SCALES:
-        msg = f"unsupported scale {str(text)[:20]}; choose one of 3/2, 2, 3, 4"
+    if not 1 <= scale <= MAX_SCALE or scale.denominator > MAX_DENOMINATOR:
+        msg = (
+            f"unsupported scale {str(text)[:20]}; choose a ratio from 1 to {MAX_SCALE}, such as "
+            f"1.5, or one of {', '.join(MODES)}"
+        )
         raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
     return scale
 
@@ -108,19 +126,19 @@ def check_size(size: Size, *, what: str = "frame") -> None:
 
 
 def upscaled_size(size: Size, scale: Fraction) -> Size:
-    """Return the exact output size.
+    """Return the output size: exact at 3/2, 2, 3 and 4; rounded to pixels at other ratios.
 
-    Raises BadRequestError: UNSUPPORTED_SCALE for another scale than 3/2, 2, 3, 4, and
-    UNSUPPORTED_SIZE when a side is no multiple of the scale's denominator (1.5x needs even sides)
-    or when input or output exceed the limits.
+    Raises BadRequestError: UNSUPPORTED_SCALE for a ratio outside 1 to 4, and UNSUPPORTED_SIZE when
+    a side is no multiple of the scale's denominator where it must be (1.5x needs even sides) or
+    when input or output exceed the limits.
     """
     parse_scale(scale)
     check_size(size)
     block = scale.denominator
-    if size.width % block or size.height % block:
-        sides = "even sides" if block == 2 else f"sides that are multiples of {block}"
-        msg = f"scale {scale} needs {sides}, not {size}; crop or pad the frame"
+    if scale in SCALES and (size.width % block or size.height % block):
+        msg = f"a scale of {float(scale):g} needs even sides, not {size}; crop or pad the frame"
         raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SIZE)
-    upscaled = Size(int(size.width * scale), int(size.height * scale))
+    half = Fraction(1, 2)
+    upscaled = Size(int(size.width * scale + half), int(size.height * scale + half))
     check_size(upscaled, what="result")
     return upscaled

@@ -11,12 +11,8 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
 from upscaler.engines.library import check_engine_name, select_engine
-from upscaler.filters.library import (
-    DEFAULT_SHARPNESS_STOPS,
-    FILTERS,
-    SHARPENED,
-    make_filter,
-)
+from upscaler.filters.library import FILTERS, SHARPENED, is_filter, make_filter
+from upscaler.filters.options import DEFAULT_SHARPNESS_STOPS, check_no_options, split_method
 from upscaler.models.library import Model, find_model, shipped
 
 
@@ -75,20 +71,21 @@ class Catalogue:
         Requests that mean the same are then equal, and share one upscaler.
         """
         method = request.method or self.methods[0]
-        if method == SHARPENED:
+        if method.partition(":")[0] == SHARPENED:
             return replace(request, method=method)
         return replace(request, method=method, sharpness_stops=DEFAULT_SHARPNESS_STOPS)
 
     def open(self, request: Request) -> Upscaler:
         """Make the upscaler for a request; an empty method means the default.
 
-        Raises BadRequestError for an unknown method, a scale without a model or a size that
+        A filter may carry options, as in "fsr1:denoise". Raises BadRequestError for an unknown
+        method or option, a scale without a model or a size that
         cannot be served, and EngineError when the engine fails.
         """
         method = request.method or self.methods[0]
         self._check_method(method)
         upscaled = upscaled_size(request.size, request.scale)
-        if method in FILTERS:
+        if is_filter(method):
             return make_filter(
                 method,
                 request.size,
@@ -96,6 +93,8 @@ class Catalogue:
                 request.pixel_format,
                 sharpness_stops=request.sharpness_stops,
             )
+        method, options = split_method(method)
+        check_no_options(method, options)
         model = self._models.get((method, request.scale))
         if model is None:
             scales = sorted(scale for name, scale in self._models if name == method)
@@ -106,7 +105,7 @@ class Catalogue:
         return self.engine.load(model, request.size, request.pixel_format)
 
     def _check_method(self, method: str) -> None:
-        if method not in self.methods:
+        if method.partition(":")[0] not in self.methods:
             msg = f"unknown method {method!r}; choose one of {', '.join(self.methods)}"
             raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
 

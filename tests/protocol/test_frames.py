@@ -3,7 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from protocol.errors import BadRequestError, ErrorCode
@@ -22,7 +22,19 @@ from protocol.frames import (
 
 @pytest.mark.parametrize(
     ("given_scale", "scale"),
-    [("1.5", Fraction(3, 2)), ("3/2", Fraction(3, 2)), (1.5, Fraction(3, 2)), (2, 2), ("4", 4)],
+    [
+        ("1.5", Fraction(3, 2)),
+        ("3/2", Fraction(3, 2)),
+        (1.5, Fraction(3, 2)),
+        (2, 2),
+        ("4", 4),
+        (1, 1),
+        (1.3, Fraction(13, 10)),
+        ("1.333", Fraction(1333, 1000)),
+        ("Balanced", Fraction(17, 10)),
+        ("ultra-quality", Fraction(13, 10)),
+        ("performance", 2),
+    ],
 )
 def test_scales_are_exact(given_scale: str | float, scale: Fraction) -> None:
     assert parse_scale(given_scale) == scale
@@ -34,6 +46,8 @@ def test_scales_are_exact(given_scale: str | float, scale: Fraction) -> None:
         "5",
         "0",
         "-2",
+        "0.999",
+        "4.001",
         "1.4999",
         "nan",
         "inf",
@@ -46,7 +60,7 @@ def test_scales_are_exact(given_scale: str | float, scale: Fraction) -> None:
     ],
 )
 def test_other_scales_are_refused(wrong: str | float) -> None:
-    with pytest.raises(BadRequestError, match="choose one of 3/2, 2, 3, 4") as caught:
+    with pytest.raises(BadRequestError, match="choose a ratio from 1 to 4") as caught:
         parse_scale(wrong)
     assert caught.value.code is ErrorCode.UNSUPPORTED_SCALE
 
@@ -60,6 +74,22 @@ def test_an_upscaled_size_is_exact_or_refused(width: int, height: int, scale: Fr
     else:
         upscaled = upscaled_size(size, scale)
         assert (upscaled.width, upscaled.height) == (width * scale, height * scale)
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000), st.integers(100, 400))
+def test_other_ratios_are_rounded_to_pixels(width: int, height: int, percent: int) -> None:
+    scale = Fraction(percent, 100)
+    assume(scale not in SCALES)
+    upscaled = upscaled_size(Size(width, height), scale)
+    assert abs(upscaled.width - width * scale) <= Fraction(1, 2)
+    assert abs(upscaled.height - height * scale) <= Fraction(1, 2)
+
+
+def test_fsr1s_modes_give_the_sizes_of_its_guide() -> None:
+    # Balanced, 1129x635, would give 1919x1080: there, the guide rounds the low resolution.
+    guide = {"ultra-quality": (1477, 831), "quality": (1280, 720), "performance": (960, 540)}
+    for mode, low in guide.items():
+        assert upscaled_size(Size(*low), parse_scale(mode)) == Size(1920, 1080)
 
 
 @pytest.mark.parametrize(

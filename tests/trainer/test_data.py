@@ -86,7 +86,7 @@ def test_a_pair_of_the_wrong_size_is_named(frames: Path, tmp_path: Path) -> None
 
 def test_odd_sides_at_1_5x_are_named(tmp_path: Path) -> None:
     low, high = write_noise(tmp_path / "low.png", 9, 6), write_noise(tmp_path / "high.png", 13, 9)
-    with pytest.raises(BadImageError, match=r"low\.png: scale 3/2 needs even sides, not 9x6"):
+    with pytest.raises(BadImageError, match=r"low\.png: a scale of 1.5 needs even sides, not 9x6"):
         load_pair(pair_of(low, high), scale=ONE_AND_A_HALF, split="train")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -49,3 +50,14 @@ def test_an_unknown_method_is_told_the_names() -> None:
     with pytest.raises(BadRequestError, match="unknown method 'dlss'; choose one of") as refused:
         Catalogue(methods=["dlss"])
     assert refused.value.code == ErrorCode.UNKNOWN_METHOD
+
+
+def test_filters_take_options_and_any_ratio() -> None:
+    size, colour = Size(40, 20), PixelFormat.RGB8
+    catalogue = Catalogue()
+    request = Request(method="fsr1:denoise", size=size, scale=Fraction(13, 10), pixel_format=colour)
+    assert catalogue.open(request).output_shape == (26, 52, 3)
+    with pytest.raises(BadRequestError, match="quicksrnet-small has no option 'denoise'"):
+        catalogue.open(replace(request, method="quicksrnet-small:denoise"))
+    with pytest.raises(BadRequestError, match=r"quicksrnet-small has no model for 1\.3x"):
+        catalogue.open(replace(request, method="quicksrnet-small"))

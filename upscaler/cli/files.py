@@ -19,7 +19,8 @@ from upscaler.cli.main import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
 from upscaler.engines.library import check_engine_name
-from upscaler.filters.library import FILTERS, check_sharpness, make_filter
+from upscaler.filters.library import FILTERS, is_filter, make_filter
+from upscaler.filters.options import check_sharpness
 from upscaler.images import read_image, write_image
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
@@ -56,7 +57,7 @@ class FileJob:
             raise BadRequestError(msg)
         check_sharpness(sharpness)
         check_engine_name(engine)
-        if target is not None and method not in FILTERS:
+        if target is not None and not is_filter(method or ""):
             msg = f"--size is for the filters ({', '.join(FILTERS)}); a network needs --scale"
             raise BadRequestError(msg)
         return cls(

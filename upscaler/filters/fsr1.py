@@ -7,66 +7,50 @@ frames are. FSR1 is a colour filter: alpha comes back opaque.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
 from upscaler.contract import Frame, check_frames
-from upscaler.filters import fsr1_kernels as kernels
-from upscaler.filters.library import DEFAULT_SHARPNESS_STOPS, check_sharpness
+from upscaler.filters import easu_kernels, rcas_kernels
+from upscaler.filters.options import Fsr1Options
+from upscaler.filters.positions import centred
 from upscaler.machine import cpu_name
 
-Border = Literal["zero", "clamp"]
 
+class Easu:
+    """EASU of FSR 1.0.2 alone, without sharpening, for one size, ratio and format."""
 
-class Fsr1:
-    """FSR 1.0.2 for one size, ratio and format.
-
-    `sharpness_stops` is 0 at the sharpest; each stop halves it. `border` says what RCAS sees
-    outside the picture: "zero", as AMD's sample does, or "clamp", as most ports do.
-    """
-
-    name = "fsr1"
+    name = "easu"
     engine = "numba"
     emulated = False
 
-    def __init__(
-        self,
-        size: Size,
-        upscaled: Size,
-        pixel_format: PixelFormat,
-        *,
-        sharpness_stops: float = DEFAULT_SHARPNESS_STOPS,
-        border: Border = "zero",
-    ) -> None:
-        check_sharpness(sharpness_stops)
-        if border not in ("zero", "clamp"):
-            msg = f"unknown border {border!r}; choose zero or clamp"
-            raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
+    def __init__(self, size: Size, upscaled: Size, pixel_format: PixelFormat) -> None:
         self.device = f"CPU: {cpu_name()}"
         self.input_shape = size.shape(pixel_format)
         self.output_shape = upscaled.shape(pixel_format)
         self._blue_first = pixel_format.blue_first
-        self._clamp = border == "clamp"
-        self._strength = np.float32(2.0) ** np.float32(-sharpness_stops)
-        margin = 2 * kernels.MARGIN
-        padded = (size.height + margin, size.width + margin)
-        self._packed = np.empty(padded, np.uint32)
-        self._luma = np.empty(padded, np.float32)
-        self._fields = np.empty((4, *padded), np.float32)
-        self._columns, self._column_fractions = _positions(size.width, upscaled.width)
-        self._rows, self._row_fractions = _positions(size.height, upscaled.height)
-        # Outside the picture RCAS reads this border: zero until it is overwritten by a clamp.
-        self._between = np.zeros((upscaled.height + 2, upscaled.width + 2), np.uint32)
-        self._sharpened = np.empty((upscaled.height, upscaled.width), np.uint32)
+        margin = 2 * easu_kernels.MARGIN
+        height, width = size.height + margin, size.width + margin
+        self._colours = np.empty((height, 3, width), np.float32)
+        self._light = np.empty((height, width), np.float32)
+        self._edges = np.empty((height, 4, width), np.float32)
+        columns = centred(size.width, upscaled.width)
+        rows = centred(size.height, upscaled.height)
+        self._axes = (
+            columns.passes.astype(np.float32),
+            columns.order,
+            rows.whole,
+            rows.fraction.astype(np.float32),
+        )
         self._scratch = [
-            (
-                np.empty((kernels.TAPS, upscaled.width), np.uint32),
-                np.empty((kernels.EDGES, upscaled.width), np.float32),
+            _Scratch(
+                passes=np.empty((3, *columns.passes.shape), np.float32),
+                kept=np.empty((rcas_kernels.KEPT, 3, upscaled.width + 2), np.float32),
+                levels=np.empty((3, upscaled.width), np.float32),
             )
             for _ in range(BANDS)
         ]
@@ -74,73 +58,96 @@ class Fsr1:
     def __call__(self, src: Frame, dst: Frame) -> None:
         """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
         check_frames(self, src, dst)
-        self._easu(src)
-        self._rcas(dst)
+        self._analyse(src)
+        rows = dst.reshape(dst.shape[0], -1)
 
-    def easu(self, src: Frame, dst: Frame) -> None:
-        """Upscale by EASU alone, as a step to compare with the shader."""
-        self._easu(src)
-        inside = np.ascontiguousarray(self._between[1:-1, 1:-1])
-        kernels.unpack_rows(inside, self._blue_first, dst, 0, dst.shape[0])
+        def upscale(band: int, start: int, stop: int) -> None:
+            scratch = self._scratch[band]
+            rcas_kernels.easu_rows(
+                self._colours,
+                self._edges,
+                *self._axes,
+                scratch.passes,
+                scratch.kept[0],
+                scratch.levels,
+                rows,
+                start,
+                stop,
+            )
 
-    def rcas(self, image: Frame, dst: Frame) -> None:
-        """Sharpen `image` by RCAS alone; both are uint8 of `output_shape`."""
-        red, blue = (2, 0) if self._blue_first else (0, 2)
-        wide = image.astype(np.uint32)
-        self._between[1:-1, 1:-1] = wide[:, :, red] | wide[:, :, 1] << 8 | wide[:, :, blue] << 16
-        self._rcas(dst)
+        in_bands(upscale, 0, dst.shape[0])
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _easu(self, src: Frame) -> None:
-        height, scratch = self.output_shape[0], self._scratch
+    def _analyse(self, src: Frame) -> None:
+        rows = src.reshape(src.shape[0], -1)
         in_bands(
-            lambda _, start, stop: kernels.pack_rows(
-                src, self._blue_first, self._packed, self._luma, start, stop
+            lambda _, start, stop: easu_kernels.expand_rows(
+                rows, self._blue_first, self._colours, self._light, start, stop
             ),
             0,
-            self._packed.shape[0],
+            self._light.shape[0],
         )
         in_bands(
-            lambda _, start, stop: kernels.analyse_rows(self._luma, self._fields, start, stop),
+            lambda _, start, stop: easu_kernels.analyse_rows(self._light, self._edges, start, stop),
             1,
-            self._packed.shape[0] - 1,
+            self._light.shape[0] - 1,
         )
-        in_bands(
-            lambda band, start, stop: kernels.easu_rows(
-                self._packed,
-                self._fields,
-                self._columns,
-                self._column_fractions,
-                self._rows,
-                self._row_fractions,
-                *scratch[band],
-                self._between,
+
+
+class Fsr1(Easu):
+    """FSR 1.0.2 for one size, ratio and format."""
+
+    name = "fsr1"
+
+    def __init__(
+        self,
+        size: Size,
+        upscaled: Size,
+        pixel_format: PixelFormat,
+        options: Fsr1Options | None = None,
+    ) -> None:
+        super().__init__(size, upscaled, pixel_format)
+        chosen = options or Fsr1Options()
+        self._rounded = chosen.between == "8bit"
+        self._sharpening = (
+            chosen.border == "clamp",
+            np.float32(2.0) ** np.float32(-chosen.sharpness_stops),
+            chosen.limiter == "1.0",
+            chosen.denoise,
+            self._blue_first,
+        )
+
+    def __call__(self, src: Frame, dst: Frame) -> None:
+        """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
+        check_frames(self, src, dst)
+        self._analyse(src)
+        rows = dst.reshape(dst.shape[0], -1)
+
+        def upscale(band: int, start: int, stop: int) -> None:
+            scratch = self._scratch[band]
+            rcas_kernels.fsr1_rows(
+                self._colours,
+                self._edges,
+                *self._axes,
+                self._rounded,
+                *self._sharpening,
+                scratch.passes,
+                scratch.kept,
+                scratch.levels,
+                rows,
                 start,
                 stop,
-            ),
-            0,
-            height,
-        )
+            )
 
-    def _rcas(self, dst: Frame) -> None:
-        if self._clamp:
-            image = self._between
-            image[0, 1:-1], image[-1, 1:-1] = image[1, 1:-1], image[-2, 1:-1]
-            image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
-
-        def sharpen(_: int, start: int, stop: int) -> None:
-            kernels.rcas_rows(self._between, self._strength, self._sharpened, start, stop)
-            kernels.unpack_rows(self._sharpened, self._blue_first, dst, start, stop)
-
-        in_bands(sharpen, 0, dst.shape[0])
+        in_bands(upscale, 0, dst.shape[0])
 
 
-def _positions(side: int, upscaled: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Padded input position before each output pixel, and the fraction behind it (FsrEasuCon)."""
-    ratio = np.float32(side) / np.float32(upscaled)
-    offset = np.float32(0.5) * ratio - np.float32(0.5)
-    position = np.arange(upscaled, dtype=np.float32) * ratio + offset
-    whole = np.floor(position)
-    return whole.astype(np.intp) + kernels.MARGIN, position - whole
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scratch:
+    """What one thread needs for a row."""
+
+    passes: NDArray[np.float32]
+    kept: NDArray[np.float32]
+    levels: NDArray[np.float32]

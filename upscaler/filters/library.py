@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import partial
 
 from protocol.errors import BadRequestError, ErrorCode
-from protocol.frames import PixelFormat, Size, check_size
+from protocol.frames import MAX_SCALE, PixelFormat, Size, check_size
 from upscaler.contract import Upscaler
+from upscaler.filters.options import (
+    DEFAULT_SHARPNESS_STOPS,
+    Fsr1Options,
+    check_no_options,
+    split_method,
+)
 
-FILTERS = ("fsr1", "bicubic", "bicubic-matlab", "nearest")
+FILTERS = (
+    "fsr1",
+    "easu",
+    "sgsr1",
+    "bicubic",
+    "bicubic-matlab",
+    "lanczos",
+    "bilinear",
+    "nearest",
+)
 SHARPENED = "fsr1"
-"""The filter that has a sharpness."""
-MAX_RATIO = 4
-DEFAULT_SHARPNESS_STOPS = 0.2
-MAX_SHARPNESS_STOPS = 8.0
+"""The filter that the `sharpness_stops` of a request concern."""
 
 
-def check_sharpness(stops: float) -> None:
-    """Raise BadRequestError unless `stops` is a sharpness of FSR1: 0 (sharpest) to 8."""
-    if not (math.isfinite(stops) and 0 <= stops <= MAX_SHARPNESS_STOPS):
-        msg = (
-            f"a sharpness of {stops:g} stops is out of range; "
-            f"choose 0 (sharpest) to {MAX_SHARPNESS_STOPS:g}"
-        )
-        raise BadRequestError(msg, code=ErrorCode.BAD_OPTION)
+def is_filter(method: str) -> bool:
+    """Whether `method`, with or without options, names a filter."""
+    return method.partition(":")[0] in FILTERS
 
 
 def check_filter_name(method: str) -> None:
     """Raise BadRequestError (UNKNOWN_METHOD) unless a filter is called `method`; loads nothing."""
-    if method not in FILTERS:
+    if not is_filter(method):
         msg = f"unknown method {method!r}; choose one of {', '.join(FILTERS)}"
         raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
 
@@ -43,28 +51,52 @@ def make_filter(
 ) -> Upscaler:
     """Make a filter from `size` to `upscaled`, each side 1 to 4 times as long.
 
-    `sharpness_stops` concerns FSR1. Raises BadRequestError for an unknown method, a size or ratio
-    out of range, or a sharpness out of range.
+    `method` may carry options, as in "fsr1:stops=0.5,limiter=1.0" (see `upscaler.filters.options`);
+    `sharpness_stops` is FSR1's where they say nothing. The first frame takes as long as the others:
+    what has to be loaded, allocated and started is so when this returns.
+
+    Raises BadRequestError for an unknown method or option, a size or ratio out of range, or a value
+    out of range.
     """
     check_filter_name(method)
     check_size(size)
     check_size(upscaled, what="result")
     sides = ((size.width, upscaled.width), (size.height, upscaled.height))
-    if not all(side <= long <= MAX_RATIO * side for side, long in sides):
-        msg = f"{size} to {upscaled} is out of range; each side may grow 1 to {MAX_RATIO} times"
+    if not all(side <= long <= MAX_SCALE * side for side, long in sides):
+        msg = f"{size} to {upscaled} is out of range; each side may grow 1 to {MAX_SCALE} times"
         raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
-    if method == "fsr1":
+    made = _maker(method, sharpness_stops)(size, upscaled, pixel_format)
+    _warm_up(made)
+    return made
+
+
+def _warm_up(made: Upscaler) -> None:
+    """Load code, start threads and touch memory, so that the first frame need not."""
+    import numpy as np
+
+    made(np.zeros(made.input_shape, np.uint8), np.empty(made.output_shape, np.uint8))
+
+
+def _maker(method: str, stops: float) -> Callable[[Size, Size, PixelFormat], Upscaler]:
+    name, given = split_method(method)
+    if name == "fsr1":
         from upscaler.filters.fsr1 import Fsr1
 
-        return Fsr1(size, upscaled, pixel_format, sharpness_stops=sharpness_stops)
-    if method == "bicubic":
-        from upscaler.filters.resize import Bicubic
+        options = Fsr1Options.parse(given, sharpness_stops=stops)
+        return partial(Fsr1, options=options)
+    check_no_options(name, given)
+    if name == "easu":
+        from upscaler.filters.fsr1 import Easu
 
-        return Bicubic(size, upscaled, pixel_format)
-    if method == "bicubic-matlab":
-        from upscaler.filters.cubic import BicubicMatlab
+        return Easu
+    if name == "sgsr1":
+        from upscaler.filters.sgsr1 import Sgsr1
 
-        return BicubicMatlab(size, upscaled, pixel_format)
-    from upscaler.filters.resize import Nearest
+        return Sgsr1
+    if name in {"bicubic-matlab", "lanczos"}:
+        from upscaler.filters import separable
 
-    return Nearest(size, upscaled, pixel_format)
+        return separable.BicubicMatlab if name == "bicubic-matlab" else separable.Lanczos
+    from upscaler.filters import resize
+
+    return {"bicubic": resize.Bicubic, "bilinear": resize.Bilinear}.get(name, resize.Nearest)

@@ -1,4 +1,4 @@
-"""Bicubic and nearest-neighbour through OpenCV."""
+"""Bicubic, bilinear and nearest neighbour through OpenCV."""
 
 from __future__ import annotations
 
@@ -36,8 +36,18 @@ class Bicubic(_Resize):
     interpolation = cv2.INTER_CUBIC
 
 
+class Bilinear(_Resize):
+    """Bilinear, clamped at the border."""
+
+    name = "bilinear"
+    interpolation = cv2.INTER_LINEAR
+
+
 class Nearest(_Resize):
-    """Nearest neighbour."""
+    """Nearest neighbour, by the centres of pixels.
+
+    OpenCV's other nearest looks from the corners, which at 1.5x shifts the picture.
+    """
 
     name = "nearest"
-    interpolation = cv2.INTER_NEAREST
+    interpolation = cv2.INTER_NEAREST_EXACT

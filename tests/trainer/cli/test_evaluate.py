@@ -60,7 +60,7 @@ def with_sequence(frames: Path, tmp_path: Path) -> Path:
     [
         (["--model", "dlss"], ["unknown model 'dlss'"]),
         (["--model", "absent.onnx"], ["no model file absent.onnx"]),
-        (["--filter", "dlss"], ["unknown method 'dlss'; choose one of fsr1, bicubic"]),
+        (["--filter", "dlss"], ["unknown method 'dlss'; choose one of fsr1, easu"]),
         (["--model", INT8, "--engine", "tpu"], ["unknown engine 'tpu'"]),
         (["--model", INT8, "--scale", "1.5"], [f"{INT8} upscales by 2, not by 3/2"]),
         (["--scale", "7"], ["7"]),

@@ -213,7 +213,7 @@ def test_a_bad_file_of_a_manifest_is_named(
 def test_odd_sides_at_1_5x_are_named(assert_refused: Callable, tmp_path: Path) -> None:
     write(tmp_path, "a/1", (np.zeros((9, 8, 3), np.uint8), np.zeros((13, 12, 3), np.uint8)))
     arguments = ["prepare", *FOLDERS, "--scale", "1.5", "--out", "store"]
-    assert_refused(arguments, "low/a/1.png: scale 3/2 needs even sides, not 8x9")
+    assert_refused(arguments, "low/a/1.png: a scale of 1.5 needs even sides, not 8x9")
 
 
 def test_nothing_left_to_train_on_is_one_line(assert_refused: Callable, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
-from upscaler.filters.cubic import BicubicMatlab
+from upscaler.filters.separable import BicubicMatlab
 
 SIZES = [
     (Size(40, 30), Size(80, 60)),
