@@ -8,12 +8,14 @@ saturate, and its result falls below bilinear: that variant is not offered. Inpu
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
 from upscaler.contract import Frame, check_frames
-from upscaler.filters import easu_kernels, sgsr1_kernels
-from upscaler.filters.positions import centred
+from upscaler.filters.easu_kernels import MARGIN
+from upscaler.filters.positions import Positions, positions
+from upscaler.filters.sgsr1_kernels import sgsr1_rows, spread_rows
 from upscaler.machine import cpu_name
 
 
@@ -28,18 +30,19 @@ class Sgsr1:
         self.device = f"CPU: {cpu_name()}"
         self.input_shape = size.shape(pixel_format)
         self.output_shape = upscaled.shape(pixel_format)
-        self._blue_first = pixel_format.blue_first
-        margin = 2 * easu_kernels.MARGIN
-        height, width = size.height + margin, size.width + margin
-        self._colours = np.zeros((height, 3, width), np.float32)
-        self._light = np.zeros((height, width), np.float32)
-        columns = centred(size.width, upscaled.width)
-        rows = centred(size.height, upscaled.height)
+        margin = 2 * MARGIN
+        self._planes = np.zeros((size.height + margin, 4, size.width + margin), np.float32)
+        columns, column_steps = _sampled(size.width, upscaled.width)
+        rows, row_steps = _sampled(size.height, upscaled.height)
+        steps = np.zeros_like(columns.passes)
+        steps.ravel()[columns.order] = column_steps
         self._axes = (
             columns.passes.astype(np.float32),
+            steps.astype(np.float32),
             columns.order,
             rows.whole,
             rows.fraction.astype(np.float32),
+            row_steps.astype(np.float32),
         )
         self._scratch = [
             (
@@ -54,15 +57,13 @@ class Sgsr1:
         check_frames(self, src, dst)
         source, result = (each.reshape(each.shape[0], -1) for each in (src, dst))
         in_bands(
-            lambda _, start, stop: easu_kernels.expand_rows(
-                source, self._blue_first, self._colours, self._light, start, stop
-            ),
+            lambda _, start, stop: spread_rows(source, self._planes, start, stop),
             0,
-            self._light.shape[0],
+            self._planes.shape[0],
         )
         in_bands(
-            lambda band, start, stop: sgsr1_kernels.sgsr1_rows(
-                self._colours, *self._axes, *self._scratch[band], result, start, stop
+            lambda band, start, stop: sgsr1_rows(
+                self._planes, *self._axes, *self._scratch[band], result, start, stop
             ),
             0,
             dst.shape[0],
@@ -70,3 +71,13 @@ class Sgsr1:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _sampled(side: int, upscaled: int) -> tuple[Positions, NDArray[np.float64]]:
+    """Positions from texture coordinates, and the sampler's: 256 steps from pixel to pixel."""
+    coordinate = (np.arange(upscaled, dtype=np.float32) + np.float32(0.5)) / np.float32(upscaled)
+    position = coordinate * np.float32(side) - np.float32(0.5)
+    whole = np.floor(position)
+    steps = np.rint(coordinate * np.float32(side * 256)) - 128 - 256 * whole
+    fraction = (position - whole).astype(np.float64)
+    return positions(whole.astype(np.intp), fraction, side), steps.astype(np.float64)

@@ -17,6 +17,8 @@ from upscaler.filters.shader import ONE, TWO, ZERO, f, larger, level, smaller
 EDGE_THRESHOLD = f(8 / 255)
 EDGE_SHARPNESS = f(2)
 LARGEST_CHANGE = f(23 / 255)
+UNIT = f(1 / 255)
+"""A level in 0..1, as llvmpipe has it; it is not quite level / 255."""
 
 
 @njit(inline="always")
@@ -35,30 +37,74 @@ def _weight(dx, dy, change, deviation, along_x, along_y):
 
 
 @njit(inline="always")
-def _bilinear(a, b, c, d, px, py):
-    above = a + (b - a) * px
-    below = c + (d - c) * px
-    return above + (below - above) * py
+def _lerp(a, b, steps):
+    """From level `a` to level `b` in 256 steps, rounded to a level; half a level goes up."""
+    return a + np.floor((steps * (b - a) + f(128)) * f(1 / 256))
 
 
 @njit(inline="always")
-def _pass(above, here, after, below, fractions, py, out0, out1, out2):
+def _bilinear(a, b, c, d, right, down):
+    return _lerp(_lerp(a, b, right), _lerp(c, d, right), down) * UNIT
+
+
+# Declared read-only, since a caller's frame may be; writable arrays pass too.
+@njit(
+    "void(Array(uint8, 2, 'C', readonly=True), float32[:, :, ::1], intp, intp)",
+    nogil=True,
+    cache=True,
+)
+def spread_rows(src, planes, start, stop):
+    """Spread rows `start` to `stop` of the padded input, edges repeated, into planes.
+
+    `src` is (rows, values); `planes` (padded rows, 4, padded columns): the three colours as levels,
+    and green in 0..1.
+    """
+    height = src.shape[0]
+    width = planes.shape[2] - 2 * MARGIN
+    wide = src.shape[1] == 4 * width
+    for y in range(start, stop):
+        row = src[min(max(y - MARGIN, 0), height - 1)]
+        first, green, last, unit = planes[y, 0], planes[y, 1], planes[y, 2], planes[y, 3]
+        if wide:
+            for x in range(width):
+                first[x + MARGIN] = f(row[4 * x])
+                green[x + MARGIN] = f(row[4 * x + 1])
+                last[x + MARGIN] = f(row[4 * x + 2])
+        else:
+            for x in range(width):
+                first[x + MARGIN] = f(row[3 * x])
+                green[x + MARGIN] = f(row[3 * x + 1])
+                last[x + MARGIN] = f(row[3 * x + 2])
+        for x in range(width):
+            unit[x + MARGIN] = green[x + MARGIN] * UNIT
+        for plane in range(4):
+            values = planes[y, plane]
+            for x in range(MARGIN):
+                values[x] = values[MARGIN]
+                values[width + MARGIN + x] = values[width + MARGIN - 1]
+
+
+@njit(inline="always")
+def _pass(above, here, after, below, fractions, steps, py, down, out0, out1, out2):
     """One output pixel for each input position of a row, as levels.
 
-    The rows of input colours are (3, padded columns) and begin at position -2.
+    The rows of input planes are (4, padded columns) and begin at position -2. `steps` and `down`
+    are the position in 256 steps.
     """
-    green_above, green_here, green_after, green_below = above[1], here[1], after[1], below[1]
+    green_above, green_here, green_after, green_below = above[3], here[3], after[3], below[3]
     ub, uc = green_above[1:], green_above[2:]
     lw, lz, rw, rz = green_here, green_here[1:], green_here[2:], green_here[3:]
     lx, ly, rx, ry = green_after, green_after[1:], green_after[2:], green_after[3:]
     dn, do = green_below[1:], green_below[2:]
     a0, b0, c0, d0 = here[0][1:], here[0][2:], after[0][1:], after[0][2:]
+    a1, b1, c1, d1 = here[1][1:], here[1][2:], after[1][1:], after[1][2:]
     a2, b2, c2, d2 = here[2][1:], here[2][2:], after[2][1:], after[2][2:]
     for x in range(fractions.size):
         px = fractions[x]
-        green = _bilinear(lz[x], rw[x], ly[x], rx[x], px, py)
+        right = steps[x]
+        green = _bilinear(a1[x], b1[x], c1[x], d1[x], right, down)
         vote = (abs(lz[x] - ly[x]) + abs(green - ly[x])) + abs(green - lz[x])
-        mean = (((ly[x] + lz[x]) + rx[x]) + rw[x]) * f(0.25)
+        mean = ((ly[x] + lz[x]) + (rx[x] + rw[x])) * f(0.25)
         l_x, l_y, l_z, l_w = lx[x] - mean, ly[x] - mean, lz[x] - mean, lw[x] - mean
         r_x, r_y, r_z, r_w = rx[x] - mean, ry[x] - mean, rz[x] - mean, rw[x] - mean
         u_x, u_y, u_z, u_w = ub[x] - mean, uc[x] - mean, do[x] - mean, dn[x] - mean
@@ -96,28 +142,31 @@ def _pass(above, here, after, below, fractions, py, out0, out1, out2):
         change = smaller(larger(change, -LARGEST_CHANGE), LARGEST_CHANGE)
         # In a flat place the division above is 0 / 0, and its result is not used.
         change = change if vote > EDGE_THRESHOLD else ZERO
-        first = _bilinear(a0[x], b0[x], c0[x], d0[x], px, py) + change
-        last = _bilinear(a2[x], b2[x], c2[x], d2[x], px, py) + change
+        first = _bilinear(a0[x], b0[x], c0[x], d0[x], right, down) + change
+        last = _bilinear(a2[x], b2[x], c2[x], d2[x], right, down) + change
         out0[x] = level(smaller(larger(first, ZERO), ONE))
         out1[x] = level(smaller(larger(green + change, ZERO), ONE))
         out2[x] = level(smaller(larger(last, ZERO), ONE))
 
 
 @njit(
-    "void(float32[:, :, ::1], float32[:, ::1], intp[::1], intp[::1], float32[::1],"
-    " float32[:, :, ::1], float32[:, ::1], uint8[:, ::1], intp, intp)",
+    "void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1], intp[::1], intp[::1],"
+    " float32[::1], float32[::1], float32[:, :, ::1], float32[:, ::1], uint8[:, ::1], intp, intp)",
     nogil=True,
     cache=True,
     error_model="numpy",
 )
-def sgsr1_rows(colours, passes, order, rows, fractions, scratch, levels, dst, start, stop):
+def sgsr1_rows(
+    planes, passes, steps, order, rows, fractions, row_steps, scratch, levels, dst, start, stop
+):
     """Upscale output rows `start` to `stop`; `scratch` is (3, passes, positions)."""
     for y in range(start, stop):
         top = rows[y] + MARGIN
         for turn in range(passes.shape[0]):
             _pass(
-                colours[top - 1], colours[top], colours[top + 1], colours[top + 2],
-                passes[turn], fractions[y], scratch[0][turn], scratch[1][turn], scratch[2][turn],
+                planes[top - 1], planes[top], planes[top + 1], planes[top + 2],
+                passes[turn], steps[turn], fractions[y], row_steps[y],
+                scratch[0][turn], scratch[1][turn], scratch[2][turn],
             )  # fmt: skip
         for colour in range(3):
             plane, row = scratch[colour].reshape(passes.size), levels[colour]

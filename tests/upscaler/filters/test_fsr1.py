@@ -19,7 +19,10 @@ from upscaler.images import read_image
 
 SHIPPED = Path(__file__).parents[2] / "golden" / "fsr1"
 ALL = Path(__file__).parents[4] / "shared" / "data" / "fsr1"
-GOLDENS = sorted((ALL if ALL.is_dir() else SHIPPED).glob("*_fsr1_*.png"))
+GOLDENS = sorted(
+    {path.name: path for folder in (ALL, SHIPPED) for path in folder.glob("*_fsr1_*.png")}.values()
+)
+"""The shipped ones, and more where they are at hand."""
 
 
 def histogram(result: Frame, expected: Frame) -> str:
@@ -33,17 +36,22 @@ def load(golden: Path) -> tuple[Frame, Frame, Frame, Fsr1]:
     name = golden.name.split("_")[0]
     (source,) = golden.parent.glob(f"{name}_input_*.png")
     (easu,) = golden.parent.glob(f"{name}_easu_*.png")
-    parts = re.fullmatch(r".*_(zero|clamp)_(\d+)x(\d+)_stops([\d.]+)", golden.stem)
-    assert parts is not None
-    border, width, height, stops = parts.groups()
-    assert border in ("zero", "clamp")
-    low = read_image(source)
-    fsr1 = Fsr1(
-        Size(low.shape[1], low.shape[0]),
-        Size(int(width), int(height)),
-        PixelFormat.BGR8,
-        Fsr1Options(sharpness_stops=float(stops), border="zero" if border == "zero" else "clamp"),
+    parts = re.fullmatch(
+        r".*_fsr1_(zero|clamp)(?:_(denoise|float|limiter1\.0))?_(\d+)x(\d+)_stops([\d.]+)",
+        golden.stem,
     )
+    assert parts is not None
+    border, option, width, height, stops = parts.groups()
+    options = Fsr1Options(
+        sharpness_stops=float(stops),
+        border="zero" if border == "zero" else "clamp",
+        limiter="1.0" if option == "limiter1.0" else "1.0.2",
+        denoise=option == "denoise",
+        between="float" if option == "float" else "8bit",
+    )
+    low = read_image(source)
+    size, upscaled = Size(low.shape[1], low.shape[0]), Size(int(width), int(height))
+    fsr1 = Fsr1(size, upscaled, PixelFormat.BGR8, options)
     return low, read_image(easu), read_image(golden), fsr1
 
 
