@@ -62,9 +62,9 @@ def compare(
 ) -> list[Compared]:
     """Run every method on every pair, and score the result once for each shave, in pixels.
 
-    FLIP, which takes seconds a frame, is measured with the first shave only. Flicker is measured
-    on whole frames of `sequences`. Every frame goes through all methods before the next one, so
-    that a method that cannot run says so at once. `advance` is called `count_work` times.
+    FLIP is measured with the first shave only, and flicker on whole frames of `sequences`. Every
+    frame goes through all methods before the next one, so that a method that cannot run says so at
+    once. `advance` is called `count_work` times.
 
     Raises BadImageError, naming the pair, for a frame that cannot be scored, and what the methods
     raise.

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,6 @@ def test_flicker_that_was_not_measured_is_an_error(
         plain.mean_flicker  # noqa: B018
 
 
-@pytest.mark.skipif(find_spec("flip_evaluator") is None, reason="no flip-evaluator")
 def test_flip_is_measured_once(methods: list[Method], pairs: list[FramePair]) -> None:
     (nearest, bicubic) = compare(methods, pairs[:1], shaves=[0, 2], flip=True)
     for each in (nearest, bicubic):

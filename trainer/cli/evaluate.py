@@ -73,9 +73,7 @@ def evaluate(
             min=0,
         ),
     ] = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Measure FLIP too: some seconds a 1080p frame.")
-    ] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Measure FLIP too.")] = False,
     sequences: Annotated[
         bool, typer.Option("--sequences", help="Measure flicker on the split 'sequence' too.")
     ] = False,

@@ -5,11 +5,12 @@ Pictures are uint8. What depends on luma or colour (`*_y*`, FLIP, flicker) takes
 
 from upscaler.metrics.bootstrap import Interval, bootstrap_mean, paired_differences
 from upscaler.metrics.flicker import Motion, flicker_levels, motion_between, signed_error
-from upscaler.metrics.flip import flip_map, flip_mean
+from upscaler.metrics.flip import FlipReference, flip_map, flip_mean
 from upscaler.metrics.psnr import psnr_db, psnr_y_db
 from upscaler.metrics.ssim import ssim_rgb, ssim_y
 
 __all__ = [
+    "FlipReference",
     "Interval",
     "Motion",
     "bootstrap_mean",

@@ -136,7 +136,6 @@ def test_flicker_of_the_sequences(evaluate: Callable[..., str], with_sequence: P
     assert written["frames"] == 2
 
 
-@pytest.mark.skipif(find_spec("flip_evaluator") is None, reason="no flip-evaluator")
 def test_flip_of_a_standard_set_at_its_own_scale(
     evaluate: Callable[..., str], standard_set: Path
 ) -> None:
