@@ -1,10 +1,11 @@
-"""Fixtures that several test files share: real processes, real sockets, a real game frame."""
+"""Fixtures that several test files share: real processes, real sockets, real game frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,28 @@ import pytest
 from protocol.frames import PixelFormat, Size
 from trainer.graph import Convolution, float_graph, quantised_graph
 from upscaler.bench.frames import game_frame
+from upscaler.compare.results import (
+    NATIVE,
+    Bounds,
+    Comparison,
+    Crop,
+    FrameResult,
+    Latency,
+    Method,
+    Scene,
+)
 from upscaler.contract import Frame
+from upscaler.filters.library import make_filter
+from upscaler.images import read_image, write_image
+from upscaler.metrics import psnr_db, ssim_rgb
 from upscaler.models.card import attach_card, weights_sha256
 from upscaler.models.library import Model
 from upscaler.service.process import ServiceProcess
 from upscaler.testing import example_card, near_identity_weights
 
 MakeModel = Callable[..., Model]
+MakeComparison = Callable[..., Comparison]
+CLIP = Path(__file__).parent.parent / "upscaler" / "demo" / "clip"
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +87,103 @@ def make_model(tmp_path: Path) -> MakeModel:
         return Model(card=card, path=path)
 
     return make
+
+
+@pytest.fixture
+def make_comparison() -> MakeComparison:
+    """Compare filters on cuts of the demo's game frame, 240x136 to 480x272: pictures and figures.
+
+    make(folder, frames=2, methods=("bicubic", "nearest"), native=True) writes pictures/ there. Heat
+    maps are of absolute differences, which are quicker than FLIP and serve the report as well.
+    """
+
+    def make(
+        folder: Path,
+        *,
+        frames: int = 2,
+        methods: tuple[str, ...] = ("bicubic", "nearest"),
+        native: bool = True,
+    ) -> Comparison:
+        results = [_compared(folder, index, methods, native=native) for index in range(frames)]
+        overall = {
+            key: {
+                measure: Bounds(mean=mean, low=mean - 0.5, high=mean + 0.5)
+                for measure in ("psnr_db", "ssim")
+                if native
+                for mean in [_mean(results, key, measure)]
+            }
+            for key in methods
+        }
+        latency = {"input_size": "240x136", "output_size": "480x272", "rounds": 30}
+        return Comparison(
+            upscaler="1.2.3",
+            made="2026-03-02T14:05:09+00:00",
+            machine="A processor",
+            threads=2,
+            scale="2x",
+            methods=[
+                Method(
+                    key=key,
+                    name=key,
+                    engine="opencv",
+                    device="CPU: A processor",
+                    emulated=False,
+                    latency=Latency(p50_ms=at + 1.0, p95_ms=at + 1.5, least_ms=at + 0.5, **latency),
+                    overall=overall[key],
+                )
+                for at, key in enumerate(methods)
+            ],
+            scenes=[Scene(name="arena", frames=frames, methods=overall)],
+            frames=results,
+            failures=[],
+        )
+
+    return make
+
+
+def _compared(folder: Path, index: int, methods: tuple[str, ...], *, native: bool) -> FrameResult:
+    size, upscaled = Size(240, 136), Size(480, 272)
+    x, y = 300 + 40 * index, 200
+    low = _clip("low")[y : y + 136, x : x + 240].copy()
+    high = _clip("native")[2 * y : 2 * y + 272, 2 * x : 2 * x + 480].copy()
+    pictures, maps, figures = {}, {}, {}
+    (folder / "pictures" / str(index)).mkdir(parents=True, exist_ok=True)
+
+    def written(name: str, picture: Frame) -> str:
+        write_image(folder / "pictures" / str(index) / f"{name}.png", picture)
+        return f"pictures/{index}/{name}.png"
+
+    for key in methods:
+        upscaler = make_filter(key, size, upscaled, PixelFormat.BGR8)
+        result = np.empty(upscaler.output_shape, np.uint8)
+        upscaler(low, result)
+        pictures[key] = written(key, result)
+        figures[key] = {}
+        if native:
+            figures[key] = {"psnr_db": psnr_db(result, high), "ssim": ssim_rgb(result, high)}
+            error = np.abs(np.subtract(result, high, dtype=np.int16)).max(axis=2)
+            heat = np.clip(4 * error, 0, 255).astype(np.uint8)
+            # Red alone, so that a test can tell a heat map from a picture.
+            maps[key] = written(f"flip_{key}", np.dstack([0 * heat, 0 * heat, 128 + heat // 2]))
+    if native:
+        pictures[NATIVE] = written(NATIVE, high)
+    return FrameResult(
+        name=f"arena/{index}",
+        scene="arena",
+        input_size=str(size),
+        width=upscaled.width,
+        height=upscaled.height,
+        methods=figures,
+        crops=[Crop(x=17, y=33, width=48, height=32), Crop(x=432, y=240, width=48, height=32)],
+        pictures=pictures,
+        flip_maps=maps,
+    )
+
+
+@cache
+def _clip(name: str) -> Frame:
+    return read_image(CLIP / f"{name}.webp")
+
+
+def _mean(results: list[FrameResult], key: str, measure: str) -> float:
+    return float(np.mean([frame.methods[key][measure] for frame in results]))

@@ -8,7 +8,6 @@ Scenes for validation may be named instead, so that it stays the same when scene
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from protocol.errors import BadImageError, BadRequestError
+from upscaler.images import images_under, natural_order
 from upscaler.pairs import HIGH_ROLE, MANIFEST, ManifestEntry, low_role, read_manifest
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -23,7 +23,6 @@ SHARE = 0.1
 """Of a game's scenes, for validation and for test each."""
 LISTED = 8
 """Scenes that an error names."""
-IMAGE_SUFFIXES = frozenset((".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"))
 
 SceneKey = tuple[str, str]
 """Game and scene."""
@@ -117,8 +116,8 @@ def folder_sources(
     or an image no partner, and BadRequestError when `hold_out` names no such scene or leaves none
     to train on.
     """
-    highs = _images(high)
-    lows = None if low is None else _images(low)
+    highs = images_under(high)
+    lows = None if low is None else images_under(low)
     if lows is not None:
         for lonely in sorted(highs.keys() ^ lows.keys()):
             file, other = (highs[lonely], low) if lonely in highs else (lows[lonely], high)
@@ -204,30 +203,6 @@ def _count(share: float, scenes: int, spare: int) -> int:
     return min(max(1, round(share * scenes)), spare) if share else 0
 
 
-def _images(root: Path) -> dict[str, Path]:
-    """Images under a folder by their path in it without the suffix, with forward slashes."""
-    if not root.is_dir():
-        msg = f"{root} is no folder; name the folder of the frames"
-        raise BadImageError(msg)
-    found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-            continue
-        stem = inside.with_suffix("").as_posix()
-        if stem in found:
-            msg = f"{path} and {found[stem].name} differ by their type alone; keep one"
-            raise BadImageError(msg)
-        found[stem] = path
-    if not found:
-        msg = f"{root} has no image ({', '.join(sorted(IMAGE_SUFFIXES))})"
-        raise BadImageError(msg)
-    return found
-
-
 def _order(source: Source) -> tuple[str, str, list[tuple[int, str]]]:
     """Order by game, scene and frame: frame 10 after frame 9, with or without leading zeros."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", source.name)
-    numbered = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-    return source.game, source.scene, numbered
+    return source.game, source.scene, natural_order(source.name)

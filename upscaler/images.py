@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.errors import BadImageError
 from upscaler.contract import Frame
 
+IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""File types that are looked for in folders."""
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 """File types that can store alpha."""
+PEAK = 255
 PNG_START, PNG_END = b"\x89PNG", b"IEND"
 
 
 def read_image(path: Path) -> Frame:
     """Return (height, width, 3 or 4) uint8 in BGR or BGRA; 4 channels only where alpha is stored.
 
-    Greyscale becomes BGR, 16 bits become 8, and a photograph's orientation is applied. Raises
-    BadImageError, naming the file and the reason.
+    Greyscale becomes BGR, 16 bits become 8, floats in 0..1 become 8 bits, and a photograph's
+    orientation is applied. Raises BadImageError, naming the file and the reason.
     """
     import cv2
 
@@ -32,6 +38,8 @@ def read_image(path: Path) -> Frame:
         msg = f"{path} is cut short: a PNG without its end"
         raise BadImageError(msg)
     image = _decode(encoded, cv2.IMREAD_UNCHANGED)
+    if image is not None and image.dtype.kind == "f":
+        return _from_float(path, image)
     if image is not None and not (image.ndim == 3 and image.shape[2] == 4):
         # Of the two decodings, only this one applies the orientation and reduces to 8 bits.
         image = _decode(encoded, cv2.IMREAD_COLOR)
@@ -44,6 +52,39 @@ def read_image(path: Path) -> Frame:
         msg = f"{path} holds {image.dtype} pixels; convert it to 8 or 16 bits first"
         raise BadImageError(msg)
     return image
+
+
+def images_under(root: Path) -> dict[str, Path]:
+    """Images under a folder by their path in it without the suffix, with forward slashes.
+
+    In the order of their names: frame 10 after frame 9, with or without leading zeros. Hidden ones
+    are left out. Raises BadImageError, naming the folder or file, when there is no folder or no
+    image, or when two images differ by their type alone.
+    """
+    if not root.is_dir():
+        msg = f"{root} is no folder; name the folder of the frames"
+        raise BadImageError(msg)
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*"), key=lambda path: natural_order(path.as_posix())):
+        inside = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        stem = inside.with_suffix("").as_posix()
+        if stem in found:
+            msg = f"{path} and {found[stem].name} differ by their type alone; keep one"
+            raise BadImageError(msg)
+        found[stem] = path
+    if not found:
+        msg = f"{root} has no image ({', '.join(IMAGE_SUFFIXES)})"
+        raise BadImageError(msg)
+    return found
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in names by their value."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def write_image(path: Path, image: Frame) -> None:
@@ -78,6 +119,20 @@ def write_image(path: Path, image: Frame) -> None:
         draft.unlink(missing_ok=True)
         msg = f"cannot write {path}: {error.strerror or error}"
         raise BadImageError(msg) from error
+
+
+def _from_float(path: Path, image: NDArray[Any]) -> Frame:
+    """Round floats in 0..1 to 8 bits; they are taken for sRGB, as all pictures are."""
+    if not (image.min() >= 0 and image.max() <= 1):  # false for NaN too
+        msg = (
+            f"{path} holds floats from {image.min():g} to {image.max():g}, and only 0 to 1 is a "
+            "picture here; tone-map it first"
+        )
+        raise BadImageError(msg)
+    levels = np.rint(image * PEAK).astype(np.uint8)
+    planes = levels if levels.ndim == 3 else levels[:, :, None]
+    colours = np.repeat(planes, 3, axis=2) if planes.shape[2] == 1 else planes
+    return np.ascontiguousarray(colours)
 
 
 def _decode(encoded: Frame, flags: int) -> Frame | None:

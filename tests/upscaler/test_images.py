@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import BadImageError
 from upscaler.contract import Frame
-from upscaler.images import read_image, write_image
+from upscaler.images import images_under, read_image, write_image
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
@@ -71,3 +71,33 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path: Path, frame: Frame) -
     with pytest.raises(BadImageError, match="cannot write"):
         write_image(tmp_path / "no" / "a.png", frame)
     assert not list(tmp_path.iterdir())
+
+
+def test_floats_in_0_to_1_become_8_bits(tmp_path: Path) -> None:
+    levels = np.arange(192, dtype=np.float32).reshape(8, 8, 3)
+    cv2.imwrite(str(tmp_path / "float.tif"), levels / 255)
+    assert np.array_equal(read_image(tmp_path / "float.tif"), levels)
+    cv2.imwrite(str(tmp_path / "grey.tif"), levels[:, :, 0] / 255)
+    assert np.array_equal(read_image(tmp_path / "grey.tif")[:, :, 2], levels[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.5, "to 1.5"), (-0.1, "from -0.1"), (np.nan, "nan")]
+)
+def test_floats_out_of_range_are_named(tmp_path: Path, value: float, words: str) -> None:
+    picture = np.full((8, 8, 3), 0.5, np.float32)
+    picture[2, 3, 1] = value
+    cv2.imwrite(str(tmp_path / "bad.tif"), picture)
+    with pytest.raises(BadImageError, match=rf"bad\.tif holds floats .*{words}.*tone-map"):
+        read_image(tmp_path / "bad.tif")
+
+
+def test_images_of_a_folder_come_in_the_order_of_numbers(tmp_path: Path, frame: Frame) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("10.png", "9.png", "a/2.webp", ".hidden/1.png"):
+        write_image(tmp_path / name, frame)
+    assert list(images_under(tmp_path)) == ["9", "10", "a/2"]
+    write_image(tmp_path / "9.webp", frame)
+    with pytest.raises(BadImageError, match=r"9\.webp and 9\.png differ by their type alone"):
+        images_under(tmp_path)

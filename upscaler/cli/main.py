@@ -48,8 +48,8 @@ Models = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="quicksrnet-small (the default), quicksrnet-medium, fsr1, bicubic, "
-        "bicubic-matlab or nearest.",
+        help="quicksrnet-small (the default), quicksrnet-medium, fsr1, easu, sgsr1, nis, bicubic, "
+        "bicubic-matlab, lanczos, bilinear or nearest; fsr1:stops=0.5,denoise sets options.",
         metavar="NAME",
         show_default=False,
     ),
@@ -58,7 +58,12 @@ Threads = Annotated[
     int | None, typer.Option(help="Threads of the engine; all cores by default.", min=1, max=256)
 ]
 Scale = Annotated[
-    str | None, typer.Option(help="2 (the default), 3, 4 or 1.5.", show_default=False)
+    str | None,
+    typer.Option(
+        help="2 (the default), 3, 4 or 1.5; filters take any from 1 to 4, and ultra-quality, "
+        "quality, balanced and performance.",
+        show_default=False,
+    ),
 ]
 TargetSize = Annotated[
     str | None, typer.Option("--size", help="Size of the result, filters only.", metavar="WxH")
@@ -170,6 +175,92 @@ def video(
     )
 
 
+@app.command()
+def compare(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN...",
+            help="A folder of pairs with a manifest.json, a folder of images, an image or a video.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report and the pictures.")],
+    native: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Native renders of IN, with the same names; one for each IN. Without them the "
+            "methods are compared with one another alone.",
+            metavar="PATH",
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to compare; repeatable. A filter with options, a network, a shipped model "
+            "or a file; NETWORK@ENGINE chooses the engine. quicksrnet-small, fsr1 and bicubic by "
+            "default.",
+            metavar="NAME",
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Engines for the networks; repeatable. auto by default.", metavar="NAME"),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option(help="Which pairs of a manifest, or how far without native renders.")
+    ] = "2",
+    split: Annotated[str, typer.Option(help="Which split of a manifest.")] = "test",
+    sequence: Annotated[
+        bool,
+        typer.Option("--sequence", help="The images of a folder are consecutive frames: flicker."),
+    ] = False,
+    pictures: Annotated[
+        int, typer.Option(help="Frames to keep pictures of, the worst ones.", min=0)
+    ] = 24,
+    flip: Annotated[bool, typer.Option(help="Measure FLIP and draw its maps.")] = True,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave frames out that cannot be compared.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Compare methods on the same frames: an HTML report, JSON and pictures."""
+    from upscaler.cli.compare import run
+
+    code = run(
+        sources,
+        natives=native or [],
+        out=out,
+        methods=method or [],
+        engines=engine or ["auto"],
+        scale=scale,
+        split=split,
+        sequence=sequence,
+        pictures=pictures,
+        flip=flip,
+        keep_going=keep_going,
+        threads=threads,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def metrics(
+    pictures: Annotated[Path, typer.Argument(metavar="A", help="An image, or a folder of them.")],
+    references: Annotated[Path, typer.Argument(metavar="B", help="What A should look like.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    shave: Annotated[int, typer.Option(help="Pixels at each side that do not count.", min=0)] = 0,
+    flip: Annotated[bool, typer.Option(help="Measure FLIP.")] = True,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave pictures out that cannot be measured.")
+    ] = False,
+) -> None:
+    """Measure PSNR, SSIM and FLIP between two images, or two folders with the same names."""
+    from upscaler.cli.metrics import run
+
+    code = run(pictures, references, as_json=as_json, shave=shave, flip=flip, keep_going=keep_going)
+    raise typer.Exit(code)
+
+
 @bench.command("engine")
 def bench_engine(
     size: InputSize = "960x540",
@@ -193,6 +284,23 @@ def bench_engine(
         rounds=rounds,
         threads=threads,
     )
+
+
+@bench.command("filters")
+def bench_filters(
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="Sizes of the input; repeatable. 960x540 and 1920x1080 by default."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="A ratio from 1 to 4.")] = "2",
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
+    rounds: Annotated[int, typer.Option(help="Frames for each.", min=3)] = 30,
+) -> None:
+    """Time every filter, interleaved frame by frame, beside OpenCV's bicubic."""
+    from upscaler.bench.filters import run
+
+    sizes = [parse_size(each) for each in size or ["960x540", "1920x1080"]]
+    run(sizes=sizes, scale=scale, pixel_format=pixel_format, rounds=rounds)
 
 
 @bench.command("overhead")

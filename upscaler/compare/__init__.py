@@ -1,0 +1,1 @@
+"""`upscaler compare`: methods side by side on the same frames, in numbers and in pictures."""
