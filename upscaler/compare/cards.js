@@ -104,7 +104,7 @@ class Card {
       ...columns.map((column) => el("td", {},
         el("a", { href: address(frame.pictures[column.key]) }, "PNG")))));
     const head = [el("td"), ...columns.map((column) => el("th", { scope: "col" }, label(column)))];
-    const widest = Math.max(132, ...frame.crops.map((crop) => crop.width));
+    const widest = Math.max(132, ...frame.crops.map((crop) => 2 * crop.width));
     return el("div", { class: "scroll" },
       table(head, rows, { class: "grid", style: { "--columns": columns.length, "--least": `${widest}px` } }));
   }

@@ -11,6 +11,7 @@ from upscaler.contract import Upscaler
 from upscaler.filters.options import (
     DEFAULT_SHARPNESS_STOPS,
     Fsr1Options,
+    NisOptions,
     check_no_options,
     split_method,
 )
@@ -19,6 +20,7 @@ FILTERS = (
     "fsr1",
     "easu",
     "sgsr1",
+    "nis",
     "bicubic",
     "bicubic-matlab",
     "lanczos",
@@ -84,6 +86,11 @@ def _maker(method: str, stops: float) -> Callable[[Size, Size, PixelFormat], Ups
 
         options = Fsr1Options.parse(given, sharpness_stops=stops)
         return partial(Fsr1, options=options)
+    if name == "nis":
+        from upscaler.filters.nis import Nis
+
+        sharpness = NisOptions.parse(given).sharpness
+        return partial(Nis, sharpness=sharpness)
     check_no_options(name, given)
     if name == "easu":
         from upscaler.filters.fsr1 import Easu

@@ -74,7 +74,7 @@ def test_what_was_left_out_is_said(pairs: tuple[Path, Path], tmp_path: Path) -> 
         (["{low}", "--scale", "5"], "choose a ratio from 1 to 4"),
         (["{low}", "--method", "dlss"], "unknown method 'dlss'"),
         (["{low}", "--method", "fsr1:limiter=9"], "unknown limiter '9'"),
-        (["{low}", "--method", "nis", "--scale", "3"], "NIS"),
+        (["{low}", "--method", "nis", "--scale", "3"], "nis"),
         (["{low}", "--engine", "cuda"], "unknown engine 'cuda'"),
         (["{text}"], "{text} is not a video"),
         (["{damaged}"], "{damaged}/a.png is not an image"),

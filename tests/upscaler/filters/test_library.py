@@ -43,7 +43,7 @@ def test_sizes_and_ratios_are_bounded(size: Size, upscaled: Size, code: ErrorCod
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(BadRequestError, match="'dlss'; choose one of fsr1, easu, sgsr1, bicubic"):
+    with pytest.raises(BadRequestError, match="'dlss'; choose one of fsr1, easu, sgsr1, nis, bic"):
         make_filter("dlss", Size(2, 2), Size(4, 4), PixelFormat.RGB8)
 
 
