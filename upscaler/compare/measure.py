@@ -29,6 +29,7 @@ from protocol.frames import Size
 from upscaler.compare.crops import find_crops
 from upscaler.compare.inputs import Shot, result_size
 from upscaler.compare.methods import Contestant
+from upscaler.compare.report import Embedded, encode_picture
 from upscaler.compare.results import NATIVE, Failure, Figures, FrameResult
 from upscaler.contract import Frame
 from upscaler.images import write_image
@@ -85,6 +86,8 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     sizes: dict[tuple[Size, Size], Frame] = field(default_factory=dict)
     """A low-resolution frame of every pair of sizes that came, for timing."""
+    encoded: dict[str, Embedded] = field(default_factory=dict)
+    """Pictures as a report embeds them, by their paths."""
 
 
 def measure(shots: Iterator[Shot], plan: Plan, outcome: Outcome, done: Callable[[], None]) -> None:
@@ -124,6 +127,7 @@ def measure(shots: Iterator[Shot], plan: Plan, outcome: Outcome, done: Callable[
             if not future.cancelled() and future.exception() is None:
                 outcome.frames.append(future.result())
         outcome.frames = gallery.with_pictures(outcome.frames)
+        outcome.encoded = gallery.encoded
 
 
 def _unless_failing(
@@ -225,6 +229,7 @@ class _Gallery:
         self._lock = Lock()
         self._kept: dict[str, float] = {}
         self._finished: dict[str, FrameResult] = {}
+        self.encoded: dict[str, Embedded] = {}
         self._files = _file_names([each.key for each in plan.contestants])
         self._folders: dict[str, Path] = {}
 
@@ -238,16 +243,22 @@ class _Gallery:
                 del self._kept[mildest]
                 finished = self._finished.pop(mildest, None)
                 if finished is not None:
-                    shutil.rmtree(self._folder(mildest), ignore_errors=True)
+                    self._remove(finished)
             if name not in self._kept:
                 return
             folder = self._folder(name)
-        written = self._write(folder, frame, heat)
+        written, encoded = self._write(folder, frame, heat)
         with self._lock:
+            self.encoded |= encoded
             if name in self._kept:
                 self._finished[name] = written
             else:  # worse ones came meanwhile
-                shutil.rmtree(self._folder(name), ignore_errors=True)
+                self._remove(written)
+
+    def _remove(self, frame: FrameResult) -> None:
+        shutil.rmtree(self._folder(frame.name), ignore_errors=True)
+        for file in (*frame.pictures.values(), *frame.flip_maps.values()):
+            self.encoded.pop(file, None)
 
     def with_pictures(self, frames: Sequence[FrameResult]) -> list[FrameResult]:
         """Return the frames, worst first, those that were kept with their pictures."""
@@ -276,11 +287,15 @@ class _Gallery:
             )
         return self._folders[name]
 
-    def _write(self, folder: Path, frame: Upscaled, heat: dict[str, Frame]) -> FrameResult:
+    def _write(
+        self, folder: Path, frame: Upscaled, heat: dict[str, Frame]
+    ) -> tuple[FrameResult, dict[str, Embedded]]:
         import cv2
 
         folder.mkdir(parents=True, exist_ok=True)
+        crops = find_crops(list(frame.results.values()))
         pictures, maps = {}, {}
+        encoded: dict[str, Embedded] = {}
         shown = dict(frame.results)
         if frame.native is not None:
             shown[NATIVE] = frame.native
@@ -288,21 +303,25 @@ class _Gallery:
             path = folder / f"{self._files[key]}.png"
             write_image(path, picture)
             pictures[key] = path.relative_to(self._plan.out).as_posix()
+            encoded[pictures[key]] = encode_picture(picture, crops)
         for key, levels in heat.items():
-            path = folder / f"flip_{self._files[key]}.png"
-            write_image(path, cv2.applyColorMap(levels, cv2.COLORMAP_MAGMA))
+            path = folder / f"flip_{self._files[key]}.jpg"
+            contents = encode_picture(cv2.applyColorMap(levels, cv2.COLORMAP_MAGMA), [])
+            path.write_bytes(contents[0])
             maps[key] = path.relative_to(self._plan.out).as_posix()
-        return FrameResult(
+            encoded[maps[key]] = contents
+        result = FrameResult(
             name=frame.shot.name,
             scene=frame.shot.scene,
             input_size=str(frame.input_size),
             width=frame.size.width,
             height=frame.size.height,
             methods={},
-            crops=find_crops(list(frame.results.values())),
+            crops=crops,
             pictures=pictures,
             flip_maps=maps,
         )
+        return result, encoded
 
 
 def _file_names(keys: Sequence[str]) -> dict[str, str]:

@@ -214,7 +214,8 @@ function methodsNote(real, usual) {
   const sizes = new Set(real.map(({ latency }) =>
     `${latency.input_size} to ${latency.output_size}, ${plural(latency.rounds, "round")}`));
   if (sizes.size) words.push(`Latency: one frame on this machine, ${[...sizes].join("; ")}.`);
-  if (usual) words.push(`Device where none is named: ${usual}.`);
+  const others = methods.some((method) => method.device !== usual);
+  if (usual) words.push(`Device${others ? ", where none is named" : ""}: ${usual}.`);
   if (methods.some((method) => method.emulated)) {
     words.push("Emulated: another processor is imitated; results are right, times mean nothing.");
   }

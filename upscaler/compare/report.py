@@ -16,7 +16,7 @@ import math
 import re
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +47,21 @@ class _Picture:
     path: Path
     block: str
     crops: dict[str, Crop]
+    encoded: Embedded | None
 
 
-def write_report(path: Path, comparison: Comparison, *, shown: int) -> None:
+Embedded = list[bytes]
+"""Files as they are embedded: a picture as JPEG, then its crops as PNG."""
+
+
+def write_report(
+    path: Path, comparison: Comparison, *, shown: int, encoded: Mapping[str, Embedded] | None = None
+) -> None:
     """Write the page for `comparison`; the file appears whole or not at all.
 
-    The pictures of the first `shown` frames (0 or more) are read from their files, which lie
-    relative to the folder of `path`, and embedded; other frames appear in tables. Raises
+    The pictures of the first `shown` frames (0 or more) are embedded; other frames appear in
+    tables. `encoded` holds what `encode_picture` made of them, by their path in the comparison;
+    others are read from their files, which lie relative to the folder of `path`. Raises
     BadImageError for a picture that is missing, damaged or smaller than its crops, and when the
     report cannot be written.
     """
@@ -62,9 +70,11 @@ def write_report(path: Path, comparison: Comparison, *, shown: int) -> None:
     try:
         with draft.open("wb") as file:
             file.write(before.encode())
-            for block, encoded in _encoded(_pictures(path.parent, comparison, shown)):
+            for block, contents in _encoded(
+                _pictures(path.parent, comparison, shown, encoded or {})
+            ):
                 file.write(b'<script type="text/plain" id="%b">' % block.encode())
-                file.write(b64encode(encoded))
+                file.write(b64encode(contents))
                 file.write(b"</script>\n")
             file.write(after.encode())
         draft.replace(path)
@@ -110,7 +120,9 @@ def _with_infinity(value: Any) -> Any:
     return value
 
 
-def _pictures(folder: Path, comparison: Comparison, shown: int) -> Iterator[_Picture]:
+def _pictures(
+    folder: Path, comparison: Comparison, shown: int, encoded: Mapping[str, Embedded]
+) -> Iterator[_Picture]:
     """What to embed, in the order of the page; cards.js makes the same ids."""
     columns = [(method.key, str(index)) for index, method in enumerate(comparison.methods)]
     columns.append((NATIVE, NATIVE))
@@ -122,11 +134,15 @@ def _pictures(folder: Path, comparison: Comparison, shown: int) -> Iterator[_Pic
                     for place, crop in enumerate(frame.crops)
                 }
                 name = f"picture-{number}-{column}"
-                yield _Picture(path=folder / frame.pictures[key], block=name, crops=crops)
+                file = frame.pictures[key]
+                yield _Picture(
+                    path=folder / file, block=name, crops=crops, encoded=encoded.get(file)
+                )
         for key, column in columns:
             if key in frame.flip_maps:
                 name = f"flip-{number}-{column}"
-                yield _Picture(path=folder / frame.flip_maps[key], block=name, crops={})
+                file = frame.flip_maps[key]
+                yield _Picture(path=folder / file, block=name, crops={}, encoded=encoded.get(file))
 
 
 def _encoded(pictures: Iterator[_Picture]) -> Iterator[Block]:
@@ -146,21 +162,29 @@ def _encoded(pictures: Iterator[_Picture]) -> Iterator[Block]:
 
 
 def _encode(picture: _Picture) -> list[Block]:
+    contents = picture.encoded
+    if contents is None:
+        bgr = _read(picture.path)
+        for crop in picture.crops.values():
+            if crop.y + crop.height > bgr.shape[0] or crop.x + crop.width > bgr.shape[1]:
+                size = f"{bgr.shape[1]}x{bgr.shape[0]}"
+                msg = (
+                    f"{picture.path} is {size} and has no crop of {crop.width}x{crop.height} there"
+                )
+                raise BadImageError(msg)
+        contents = encode_picture(bgr, list(picture.crops.values()))
+    return list(zip([picture.block, *picture.crops], contents, strict=True))
+
+
+def encode_picture(bgr: Frame, crops: Sequence[Crop]) -> Embedded:
+    """Encode (height, width, 3) uint8 BGR as JPEG, and the crops, which lie inside, as PNG."""
     import cv2
 
-    bgr = _read(picture.path)
     # Of the usual 4:2:0, the colour of a thin line would not survive, and methods would look alike.
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     parameters = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling]
-    blocks = [(picture.block, _file(".jpg", bgr, parameters))]
-    for name, crop in picture.crops.items():
-        cut = bgr[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
-        if cut.shape[:2] != (crop.height, crop.width):
-            size = f"{bgr.shape[1]}x{bgr.shape[0]}"
-            msg = f"{picture.path} is {size} and has no crop of {crop.width}x{crop.height} there"
-            raise BadImageError(msg)
-        blocks.append((name, _file(".png", cut, [])))
-    return blocks
+    cuts = [bgr[each.y : each.y + each.height, each.x : each.x + each.width] for each in crops]
+    return [_file(".jpg", bgr, parameters), *(_file(".png", cut, []) for cut in cuts)]
 
 
 def _read(path: Path) -> Frame:

@@ -17,7 +17,7 @@ NATIVE = "native"
 MEASURES = ("psnr_db", "ssim", "flip", "flicker")
 
 Figures = dict[str, float | None]
-"""By measure: "psnr_db", "ssim" and, unless left out, "flip"."""
+"""By measure: "psnr_db", "ssim", "flip" unless left out, and "flicker" of a consecutive frame."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. `frames` come worst first, by the worst method's figure against the native."""
+    """Everything. `frames` come worst first, by the PSNR of the first method."""
 
     version: int = VERSION
     upscaler: str

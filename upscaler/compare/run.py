@@ -89,7 +89,7 @@ def compare(
     )
     write_json(plan.out / DATA, comparison)
     say("report")
-    write_report(plan.out / REPORT, comparison, shown=plan.pictures)
+    write_report(plan.out / REPORT, comparison, shown=plan.pictures, encoded=outcome.encoded)
     if interrupted is not None:
         raise interrupted
     return comparison
