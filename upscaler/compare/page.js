@@ -77,6 +77,15 @@ function interval(bounds, digits) {
   return `${number(bounds.low, digits)} to ${number(bounds.high, digits)}`;
 }
 
+// Of the first method its interval; of the others that of the difference to the first, which is
+// narrower: frames differ by more than methods do.
+function spread(method, measure) {
+  const { digits } = MEASURES[measure];
+  const { low, high } = method.difference?.[measure] ?? {};
+  if (low === undefined || low === null) return interval(method.overall[measure], digits);
+  return `${signed(low, digits)} to ${signed(high, digits)}`;
+}
+
 // Best of the values as they are printed, or null where nothing is to be told apart.
 function best(values, better, digits) {
   const printed = values.filter((value) => value !== null && value !== undefined)
@@ -188,7 +197,7 @@ function drawMethods() {
     el("th", { scope: "row" }, label(method)),
     el("td", {}, method.engine, method.device === usual ? null : el("small", {}, method.device)),
     ...measures.map((measure) => figureCell(mean(method.overall, measure), MEASURES[measure].mean,
-      winners[measure], interval(method.overall[measure], MEASURES[measure].digits))),
+      winners[measure], spread(method, measure))),
     ...(timed ? latency(method) : [])));
   find("#methods .scroll").append(table(head, rows));
   find("#methods .note").textContent = methodsNote(real, usual);
@@ -207,9 +216,8 @@ function methodsNote(real, usual) {
     words.push("↑ higher is better, ↓ lower is better; the best of each column is coloured.");
   }
   if (methods.some((method) => measures.some((measure) => interval(method.overall[measure], 0)))) {
-    words.push("Small: the 95 % bootstrap interval of the mean over frames. Frames differ by more "
-      + "than methods do, so intervals overlap even where one method wins on every frame; "
-      + "the scenes below show differences.");
+    words.push("Small: the 95 % bootstrap interval of the mean over frames; with a sign, of the "
+      + `difference to ${methods[0].key}, frame by frame.`);
   }
   const sizes = new Set(real.map(({ latency }) =>
     `${latency.input_size} to ${latency.output_size}, ${plural(latency.rounds, "round")}`));

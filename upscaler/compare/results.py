@@ -53,6 +53,8 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency | None
     overall: dict[str, Bounds]
     """By measure, over all frames: "psnr_db", "ssim", "flip", and "flicker" on sequences."""
+    difference: dict[str, Bounds] = {}
+    """By measure, to the first method, frame by frame (a paired bootstrap); empty for the first."""
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):

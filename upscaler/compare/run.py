@@ -30,7 +30,7 @@ from upscaler.compare.results import (
 from upscaler.contract import Frame
 from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
-from upscaler.metrics import bootstrap_mean
+from upscaler.metrics import bootstrap_mean, paired_differences
 
 REPORT, DATA = "report.html", "report.json"
 ROUNDS, LEAST_ROUNDS = 30, 3
@@ -82,7 +82,10 @@ def compare(
         machine=cpu_name(),
         threads=threads or os.cpu_count() or 1,
         scale=_scale(outcome.sizes),
-        methods=[_method(each, outcome, latencies.get(each.key)) for each in plan.contestants],
+        methods=[
+            _method(each, plan.contestants[0], outcome, latencies.get(each.key))
+            for each in plan.contestants
+        ],
         scenes=_scenes(outcome.frames, plan.contestants),
         frames=outcome.frames,
         failures=outcome.failures,
@@ -132,7 +135,9 @@ def _time_methods(
     }
 
 
-def _method(contestant: Contestant, outcome: Outcome, latency: Latency | None) -> Method:
+def _method(
+    contestant: Contestant, first: Contestant, outcome: Outcome, latency: Latency | None
+) -> Method:
     upscaler = contestant.opened(*next(iter(outcome.sizes)))
     return Method(
         key=contestant.key,
@@ -142,6 +147,9 @@ def _method(contestant: Contestant, outcome: Outcome, latency: Latency | None) -
         emulated=upscaler.emulated,
         latency=latency,
         overall=_bounds(outcome.frames, contestant.key),
+        difference={}
+        if contestant is first
+        else _bounds(outcome.frames, contestant.key, first.key),
     )
 
 
@@ -160,13 +168,20 @@ def _scenes(frames: Sequence[FrameResult], contestants: Sequence[Contestant]) ->
     ]
 
 
-def _bounds(frames: Iterable[FrameResult], key: str) -> dict[str, Bounds]:
+def _bounds(
+    frames: Iterable[FrameResult], key: str, baseline: str | None = None
+) -> dict[str, Bounds]:
+    """Means over frames by measure; with a baseline, of the differences to it, frame by frame."""
     found = {}
-    for measure_name in MEASURES:
-        values = [frame.methods[key].get(measure_name) for frame in frames]
-        known = [value for value in values if value is not None]
-        if known:
-            found[measure_name] = _interval(known)
+    for name in MEASURES:
+        known = [each for each in frames if each.methods[key].get(name) is not None]
+        if not known:
+            continue
+        values = [each.methods[key][name] or 0.0 for each in known]
+        if baseline is not None:
+            theirs = [each.methods[baseline][name] or 0.0 for each in known]
+            values = paired_differences(values, theirs).tolist()
+        found[name] = _interval(values)
     return found
 
 

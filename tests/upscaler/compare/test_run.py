@@ -65,6 +65,13 @@ def test_figures_are_those_of_the_pictures(pairs: tuple[Path, Path], tmp_path: P
         assert mean.mean == pytest.approx(np.mean(np.array(psnr, float)))
         assert mean.low is not None
         assert mean.low < np.mean(np.array(psnr, float))
+        if method.key != "fsr1":
+            first = [frame.methods["fsr1"]["psnr_db"] for frame in found.frames]
+            differences = np.array(psnr, float) - np.array(first, float)
+            difference = method.difference["psnr_db"]
+            assert difference.mean == pytest.approx(differences.mean())
+            assert difference.low is not None
+            assert differences.min() <= difference.low <= differences.mean()
         assert method.latency is not None
         assert method.latency.input_size == "80x48"
         assert 0 < method.latency.least_ms <= method.latency.p50_ms <= method.latency.p95_ms
