@@ -95,7 +95,9 @@ class Hello:
     """Client to service: opens a session for frames of one size, format, scale and method.
 
     `credits` is the number of frames that the client wants in flight. An empty `method` asks for
-    the service's default. `sharpness_stops` concerns FSR1: 0 is sharpest.
+    the service's default; a filter's may carry options, as in "fsr1:limiter=1.0,denoise".
+    `sharpness_stops` concerns FSR1 where they do not say it: 0 is sharpest. `scale` is 3/2, 2, 3 or
+    4 for networks, and any ratio from 1 to 4 for filters.
     """
 
     kind: ClassVar[Kind] = Kind.HELLO
@@ -109,7 +111,7 @@ class Hello:
         ("credits", U16),
         ("", padding(2)),
         ("sharpness_stops", F32),
-        ("method", text(32)),
+        ("method", text(96)),
         ("client", text(32)),
     )
 

@@ -84,7 +84,7 @@ typedef struct upscaler_hello {
     uint16_t credits; /* frames wanted in flight, 1 to 8 */
     uint16_t pad2;
     float sharpness_stops; /* FSR1; 0 is sharpest, 0.2 usual */
-    char method[32];
+    char method[96]; /* a filter's may carry options: "fsr1:limiter=1.0,denoise" */
     char client[32];
 } upscaler_hello;
 

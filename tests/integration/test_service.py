@@ -36,6 +36,8 @@ CASES = [
     ((33, 17), "3", "bgr8", "fsr1"),
     ((64, 36), "3/2", "rgba8", "bicubic"),
     ((31, 9), "4", "rgb8", "nearest"),
+    ((64, 36), "13/10", "rgb8", "fsr1:stops=0.5,limiter=1.0,border=clamp,denoise,between=float"),
+    ((40, 30), "17/10", "bgra8", "nis:sharpness=0.3"),
 ]
 HELLO = Hello(size=Size(8, 4), scale=Fraction(2), pixel_format=parse_format("rgb8"), method="fsr1")
 

@@ -40,9 +40,9 @@ HELLO = Hello(
 LITERAL = {
     "hello": (
         HELLO,
-        "55505343 01 00 01 00 68000000 00000000"
+        "55505343 01 00 01 00 a8000000 00000000"
         "c0030000 1c020000 0300 0200 03 01 02 00 0300 0000 0000803e"
-        "66737231" + 28 * "00" + "632d67616d65" + 26 * "00",
+        "66737231" + 92 * "00" + "632d67616d65" + 26 * "00",
     ),
     "frame": (
         Frame(
@@ -177,7 +177,7 @@ def test_a_newer_minor_version_may_append_fields() -> None:
 def test_this_version_may_not_append_fields() -> None:
     header = bytearray(encode(HELLO)) + b"new field"
     struct.pack_into("<I", header, 8, len(header))
-    with pytest.raises(ProtocolError, match="HELLO header has 104 bytes, but 113 came"):
+    with pytest.raises(ProtocolError, match="HELLO header has 168 bytes, but 177 came"):
         decode(header)
 
 
