@@ -147,7 +147,7 @@ def test_named_scenes_of_folders_are_held_out_beside_test_scenes(tmp_path: Path)
         (["a.png"], ["a.png", "b.png"], r"high/b\.png has no partner b\.\* in .*low$"),
         (["a.png", "b.png"], ["a.png"], r"low/b\.png has no partner b\.\* in .*high$"),
         (["a.png"], ["a.png", "a.jpg"], r"a\.png and a\.jpg differ by their type alone"),
-        (["a.txt"], ["a.png"], r"low has no image \(\.bmp, "),
+        (["a.txt"], ["a.png"], r"low has no image \(\.png, "),
         ([], ["a.png"], "low is no folder; name the folder of the frames"),
     ],
 )

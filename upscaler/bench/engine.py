@@ -14,7 +14,7 @@ from upscaler.bench.frames import game_frame
 from upscaler.catalogue import Catalogue
 from upscaler.console import console, progress, table
 from upscaler.contract import Frame, Request, Upscaler
-from upscaler.filters.library import FILTERS
+from upscaler.filters.library import filters_at
 from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
 
@@ -91,7 +91,7 @@ def _open(
         catalogue = Catalogue(engine=engine, threads=threads)
         method = catalogue.networks[0].card.method
         opened.append((catalogue, method))
-    filters: list[tuple[Catalogue, str]] = [(Catalogue(), method) for method in FILTERS]
+    filters: list[tuple[Catalogue, str]] = [(Catalogue(), method) for method in filters_at(scale)]
     contestants = []
     for catalogue, method in [*opened, *filters]:
         request = Request(method=method, size=size, scale=scale, pixel_format=colour)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from protocol.errors import BadRequestError
 from protocol.frames import Size, parse_format, parse_scale, upscaled_size
 from upscaler.bands import BANDS
 from upscaler.bench.engine import Contestant, measure
 from upscaler.bench.frames import game_frame
 from upscaler.console import console, table
-from upscaler.filters.library import FILTERS, make_filter
+from upscaler.filters.library import filters_at, make_filter
 from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
 
@@ -27,11 +26,8 @@ def run(*, sizes: Sequence[tuple[int, int]], scale: str, pixel_format: str, roun
         size = Size(width, height)
         target = upscaled_size(size, ratio)
         contestants = []
-        for name in FILTERS:
-            try:
-                upscaler = make_filter(name, size, target, colour)
-            except BadRequestError:  # beyond what it is made for
-                continue
+        for name in filters_at(ratio):
+            upscaler = make_filter(name, size, target, colour)
             # Written, so that the first frame does not pay for the caller's memory.
             result = np.full(upscaler.output_shape, 1, np.uint8)
             contestants.append(Contestant(label=name, upscaler=upscaler, result=result))

@@ -15,7 +15,7 @@ from protocol.frames import PixelFormat, Size, parse_scale, upscaled_size
 from upscaler.catalogue import Catalogue
 from upscaler.console import console, progress, table
 from upscaler.contract import Frame, Request
-from upscaler.filters.library import FILTERS
+from upscaler.filters.library import filters_at
 from upscaler.images import read_image
 from upscaler.metrics import psnr_db
 from upscaler.models.library import shipped
@@ -68,7 +68,7 @@ def run(root: Path, *, split: str, scale: str, engines: Sequence[str]) -> None:
 def _contestants(engines: Sequence[str], scale: Fraction) -> list[tuple[str, Catalogue, str]]:
     contestants: list[tuple[str, Catalogue, str]] = []
     filters = Catalogue()
-    contestants += [(method, filters, method) for method in FILTERS]
+    contestants += [(method, filters, method) for method in filters_at(scale)]
     for model in shipped():
         if model.card.ratio != scale:
             continue

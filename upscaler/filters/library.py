@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 
 from protocol.errors import BadRequestError, ErrorCode
@@ -10,6 +11,7 @@ from protocol.frames import MAX_SCALE, PixelFormat, Size, check_size
 from upscaler.contract import Upscaler
 from upscaler.filters.options import (
     DEFAULT_SHARPNESS_STOPS,
+    MAX_NIS_SCALE,
     Fsr1Options,
     NisOptions,
     check_no_options,
@@ -34,6 +36,11 @@ SHARPENED = "fsr1"
 def is_filter(method: str) -> bool:
     """Whether `method`, with or without options, names a filter."""
     return method.partition(":")[0] in FILTERS
+
+
+def filters_at(scale: Fraction) -> list[str]:
+    """Filters that upscale by this ratio from 1 to 4: all, but for NIS beyond 2."""
+    return [name for name in FILTERS if name != "nis" or scale <= MAX_NIS_SCALE]
 
 
 def check_filter_name(method: str) -> None:

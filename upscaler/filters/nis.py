@@ -18,11 +18,9 @@ from upscaler.contract import Frame, check_frames
 from upscaler.filters.nis_edge_kernels import BLOCK, DIRECTIONS, LUMA
 from upscaler.filters.nis_kernels import MARGIN, nis_rows, spread_rows
 from upscaler.filters.nis_tables import PHASES, SCALE, SHARPEN, TAPS
-from upscaler.filters.options import DEFAULT_NIS_SHARPNESS
+from upscaler.filters.options import DEFAULT_NIS_SHARPNESS, MAX_NIS_SCALE
 from upscaler.filters.positions import Positions, positions
 from upscaler.machine import cpu_name
-
-MAX_NIS_SCALE = 2
 
 f = np.float32
 

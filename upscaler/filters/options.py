@@ -16,6 +16,7 @@ from protocol.errors import BadRequestError, ErrorCode
 DEFAULT_SHARPNESS_STOPS = 0.2
 MAX_SHARPNESS_STOPS = 8.0
 DEFAULT_NIS_SHARPNESS = 0.5
+MAX_NIS_SCALE = 2
 
 Limiter = Literal["1.0", "1.0.2"]
 Border = Literal["zero", "clamp"]

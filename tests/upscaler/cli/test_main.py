@@ -185,3 +185,12 @@ def test_the_demo_leaves_its_pictures(tmp_path: Path) -> None:
         assert 0 < method["upscaling"]["p50_ms"] <= method["total"]["p50_ms"]
     for name in ("compare.png", "latency.png"):
         assert min(read_image(tmp_path / "demo" / name).shape[:2]) > 300
+
+
+@pytest.mark.parametrize("scale", ["ultra-quality", "3"])
+def test_every_filter_is_timed(scale: str) -> None:
+    done = upscaler("bench", "filters", "--size", "40x24", "--scale", scale, "--rounds", 3)
+    assert done.returncode == 0, done.stderr
+    for name in ("fsr1", "sgsr1", "lanczos", "first ms"):
+        assert name in done.stdout
+    assert ("nis" in done.stdout) == (scale != "3")

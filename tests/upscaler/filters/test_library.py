@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from protocol.errors import BadRequestError, ErrorCode
-from protocol.frames import PixelFormat, Size
+from protocol.frames import PixelFormat, Size, upscaled_size
 from upscaler.contract import Frame
-from upscaler.filters.library import FILTERS, make_filter
+from upscaler.filters.library import FILTERS, filters_at, make_filter
 
 
 @pytest.mark.parametrize("method", FILTERS)
@@ -40,6 +41,14 @@ def test_sizes_and_ratios_are_bounded(size: Size, upscaled: Size, code: ErrorCod
     with pytest.raises(BadRequestError) as caught:
         make_filter("nearest", size, upscaled, PixelFormat.RGB8)
     assert caught.value.code is code
+
+
+def test_every_filter_at_a_scale_can_be_made() -> None:
+    for scale in (Fraction(1), Fraction(13, 10), Fraction(2), Fraction(4)):
+        for method in filters_at(scale):
+            upscaled = upscaled_size(Size(30, 20), scale)
+            assert make_filter(method, Size(30, 20), upscaled, PixelFormat.BGR8).name == method
+    assert set(FILTERS) - set(filters_at(Fraction(3))) == {"nis"}
 
 
 def test_an_unknown_method_is_named() -> None:
