@@ -1,8 +1,8 @@
 """AMD FidelityFX Super Resolution 1.0.2: EASU upscales, 8 bits between, RCAS sharpens.
 
 Follows `ffx_fsr1.h`, approximate reciprocals included, and equals the shader's output in
-`tests/golden/fsr1` on every value. Input must be perceptual (sRGB), as game
-frames are. FSR1 is a colour filter: alpha comes back opaque.
+`tests/golden/fsr1` on every value. Input must be perceptual (sRGB), as game frames are. FSR1 is a
+colour filter: alpha comes back opaque.
 """
 
 from __future__ import annotations
@@ -14,24 +14,19 @@ from numpy.typing import NDArray
 
 from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
-from upscaler.contract import Frame, check_frames
 from upscaler.filters import easu_kernels, rcas_kernels
 from upscaler.filters.options import Fsr1Options
 from upscaler.filters.positions import centred
-from upscaler.machine import cpu_name
+from upscaler.filters.rows import RowFilter, Rows
 
 
-class Easu:
+class Easu(RowFilter):
     """EASU of FSR 1.0.2 alone, without sharpening, for one size, ratio and format."""
 
     name = "easu"
-    engine = "numba"
-    emulated = False
 
     def __init__(self, size: Size, upscaled: Size, pixel_format: PixelFormat) -> None:
-        self.device = f"CPU: {cpu_name()}"
-        self.input_shape = size.shape(pixel_format)
-        self.output_shape = upscaled.shape(pixel_format)
+        super().__init__(size, upscaled, pixel_format)
         self._blue_first = pixel_format.blue_first
         margin = 2 * easu_kernels.MARGIN
         height, width = size.height + margin, size.width + margin
@@ -55,36 +50,25 @@ class Easu:
             for _ in range(BANDS)
         ]
 
-    def __call__(self, src: Frame, dst: Frame) -> None:
-        """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
-        check_frames(self, src, dst)
-        self._analyse(src)
-        rows = dst.reshape(dst.shape[0], -1)
+    def _upscale(self, source: Rows, result: Rows, band: int, start: int, stop: int) -> None:
+        del source
+        scratch = self._scratch[band]
+        rcas_kernels.easu_rows(
+            self._colours,
+            self._edges,
+            *self._axes,
+            scratch.passes,
+            scratch.kept[0],
+            scratch.levels,
+            result,
+            start,
+            stop,
+        )
 
-        def upscale(band: int, start: int, stop: int) -> None:
-            scratch = self._scratch[band]
-            rcas_kernels.easu_rows(
-                self._colours,
-                self._edges,
-                *self._axes,
-                scratch.passes,
-                scratch.kept[0],
-                scratch.levels,
-                rows,
-                start,
-                stop,
-            )
-
-        in_bands(upscale, 0, dst.shape[0])
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _analyse(self, src: Frame) -> None:
-        rows = src.reshape(src.shape[0], -1)
+    def _prepare(self, source: Rows) -> None:
         in_bands(
             lambda _, start, stop: easu_kernels.expand_rows(
-                rows, self._blue_first, self._colours, self._light, start, stop
+                source, self._blue_first, self._colours, self._light, start, stop
             ),
             0,
             self._light.shape[0],
@@ -119,29 +103,22 @@ class Fsr1(Easu):
             self._blue_first,
         )
 
-    def __call__(self, src: Frame, dst: Frame) -> None:
-        """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
-        check_frames(self, src, dst)
-        self._analyse(src)
-        rows = dst.reshape(dst.shape[0], -1)
-
-        def upscale(band: int, start: int, stop: int) -> None:
-            scratch = self._scratch[band]
-            rcas_kernels.fsr1_rows(
-                self._colours,
-                self._edges,
-                *self._axes,
-                self._rounded,
-                *self._sharpening,
-                scratch.passes,
-                scratch.kept,
-                scratch.levels,
-                rows,
-                start,
-                stop,
-            )
-
-        in_bands(upscale, 0, dst.shape[0])
+    def _upscale(self, source: Rows, result: Rows, band: int, start: int, stop: int) -> None:
+        del source
+        scratch = self._scratch[band]
+        rcas_kernels.fsr1_rows(
+            self._colours,
+            self._edges,
+            *self._axes,
+            self._rounded,
+            *self._sharpening,
+            scratch.passes,
+            scratch.kept,
+            scratch.levels,
+            result,
+            start,
+            stop,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

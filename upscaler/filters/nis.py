@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
-from upscaler.contract import Frame, check_frames
 from upscaler.filters.nis_edge_kernels import BLOCK, DIRECTIONS, LUMA
 from upscaler.filters.nis_kernels import MARGIN, nis_rows, spread_rows
 from upscaler.filters.nis_tables import PHASES, SCALE, SHARPEN, TAPS
 from upscaler.filters.options import DEFAULT_NIS_SHARPNESS, MAX_NIS_SCALE
 from upscaler.filters.positions import Positions, positions
-from upscaler.machine import cpu_name
+from upscaler.filters.rows import RowFilter, Rows
 
 f = np.float32
 
 
-class Nis:
+class Nis(RowFilter):
     """NVIDIA Image Scaling for one size, ratio and format; `sharpness` is 0 (none) to 1.
 
     Raises BadRequestError for a ratio that is not 1 to 2 on each axis (UNSUPPORTED_SCALE), and for
@@ -33,8 +32,6 @@ class Nis:
     """
 
     name = "nis"
-    engine = "numba"
-    emulated = False
 
     def __init__(
         self,
@@ -45,9 +42,7 @@ class Nis:
         sharpness: float = DEFAULT_NIS_SHARPNESS,
     ) -> None:
         _check(size, upscaled, sharpness)
-        self.device = f"CPU: {cpu_name()}"
-        self.input_shape = size.shape(pixel_format)
-        self.output_shape = upscaled.shape(pixel_format)
+        super().__init__(size, upscaled, pixel_format)
         columns, rows = _axis(size.width, upscaled.width), _axis(size.height, upscaled.height)
         passes, order, steady = _in_blocks(columns)
         count, width = passes.shape
@@ -86,25 +81,16 @@ class Nis:
             for _ in range(BANDS)
         ]
 
-    def __call__(self, src: Frame, dst: Frame) -> None:
-        """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
-        check_frames(self, src, dst)
-        source, result = (each.reshape(each.shape[0], -1) for each in (src, dst))
+    def _prepare(self, source: Rows) -> None:
         in_bands(
             lambda _, start, stop: spread_rows(source, *self._layout, self._planes, start, stop),
             0,
             self._planes.shape[0],
         )
-        in_bands(
-            lambda band, start, stop: nis_rows(
-                self._planes, *self._axes, *self._scratch[band], result, start, stop
-            ),
-            0,
-            dst.shape[0],
-        )
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def _upscale(self, source: Rows, result: Rows, band: int, start: int, stop: int) -> None:
+        del source
+        nis_rows(self._planes, *self._axes, *self._scratch[band], result, start, stop)
 
 
 def _check(size: Size, upscaled: Size, sharpness: float) -> None:

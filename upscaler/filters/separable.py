@@ -6,6 +6,8 @@
   OpenCV's bicubic has 29.75. At 2x, every product and sum is exact.
 - `lanczos`: sinc windowed by a sinc of three lobes, 6 taps, weights that add up to one, edges
   repeated.
+
+Alpha is treated as a fourth colour.
 """
 
 from __future__ import annotations
@@ -16,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.frames import PixelFormat, Size
-from upscaler.bands import BANDS, in_bands
-from upscaler.contract import Frame, check_frames
+from upscaler.bands import BANDS
 from upscaler.filters.positions import Positions, positions
+from upscaler.filters.rows import RowFilter, Rows
 from upscaler.filters.separable_kernels import resize_rows
-from upscaler.machine import cpu_name
 
 STEADY = 1e-9
 """Fractions of a position that are the same but for the rounding of float64."""
@@ -28,18 +29,13 @@ STEADY = 1e-9
 Distances = NDArray[np.float64]
 
 
-class _Separable:
-    engine = "numba"
-    emulated = False
-    name: str
+class _Separable(RowFilter):
     taps: int
     mirrored: bool
     kernel: Callable[[Distances], Distances]
 
     def __init__(self, size: Size, upscaled: Size, pixel_format: PixelFormat) -> None:
-        self.device = f"CPU: {cpu_name()}"
-        self.input_shape = size.shape(pixel_format)
-        self.output_shape = upscaled.shape(pixel_format)
+        super().__init__(size, upscaled, pixel_format)
         self._channels = channels = pixel_format.channels
         rows, columns = _axis(size.height, upscaled.height), _axis(size.width, upscaled.width)
         reach = self.taps // 2
@@ -67,31 +63,21 @@ class _Separable:
             for _ in range(BANDS)
         ]
 
-    def __call__(self, src: Frame, dst: Frame) -> None:
-        """Upscale `src` into `dst`; alpha is treated as a fourth colour."""
-        check_frames(self, src, dst)
-        source, result = (each.reshape(each.shape[0], -1) for each in (src, dst))
-        in_bands(
-            lambda band, start, stop: resize_rows(
-                source,
-                self._channels,
-                self._row_taps,
-                self._row_weights,
-                self._edge,
-                self._column_weights,
-                self._steady,
-                self._order,
-                *self._scratch[band],
-                result,
-                start,
-                stop,
-            ),
-            0,
-            dst.shape[0],
+    def _upscale(self, source: Rows, result: Rows, band: int, start: int, stop: int) -> None:
+        resize_rows(
+            source,
+            self._channels,
+            self._row_taps,
+            self._row_weights,
+            self._edge,
+            self._column_weights,
+            self._steady,
+            self._order,
+            *self._scratch[band],
+            result,
+            start,
+            stop,
         )
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _fold(self, taps: NDArray[np.intp], side: int) -> NDArray[np.intp]:
         """Bring positions outside the picture back into it."""

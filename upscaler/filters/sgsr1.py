@@ -12,24 +12,19 @@ from numpy.typing import NDArray
 
 from protocol.frames import PixelFormat, Size
 from upscaler.bands import BANDS, in_bands
-from upscaler.contract import Frame, check_frames
 from upscaler.filters.easu_kernels import MARGIN
 from upscaler.filters.positions import Positions, positions
+from upscaler.filters.rows import RowFilter, Rows
 from upscaler.filters.sgsr1_kernels import sgsr1_rows, spread_rows
-from upscaler.machine import cpu_name
 
 
-class Sgsr1:
+class Sgsr1(RowFilter):
     """SGSR1 for one size, ratio and format."""
 
     name = "sgsr1"
-    engine = "numba"
-    emulated = False
 
     def __init__(self, size: Size, upscaled: Size, pixel_format: PixelFormat) -> None:
-        self.device = f"CPU: {cpu_name()}"
-        self.input_shape = size.shape(pixel_format)
-        self.output_shape = upscaled.shape(pixel_format)
+        super().__init__(size, upscaled, pixel_format)
         margin = 2 * MARGIN
         self._planes = np.zeros((size.height + margin, 4, size.width + margin), np.float32)
         columns, column_steps = _sampled(size.width, upscaled.width)
@@ -52,25 +47,16 @@ class Sgsr1:
             for _ in range(BANDS)
         ]
 
-    def __call__(self, src: Frame, dst: Frame) -> None:
-        """Upscale `src` into `dst`, uint8 of `input_shape` and `output_shape`."""
-        check_frames(self, src, dst)
-        source, result = (each.reshape(each.shape[0], -1) for each in (src, dst))
+    def _prepare(self, source: Rows) -> None:
         in_bands(
             lambda _, start, stop: spread_rows(source, self._planes, start, stop),
             0,
             self._planes.shape[0],
         )
-        in_bands(
-            lambda band, start, stop: sgsr1_rows(
-                self._planes, *self._axes, *self._scratch[band], result, start, stop
-            ),
-            0,
-            dst.shape[0],
-        )
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def _upscale(self, source: Rows, result: Rows, band: int, start: int, stop: int) -> None:
+        del source
+        sgsr1_rows(self._planes, *self._axes, *self._scratch[band], result, start, stop)
 
 
 def _sampled(side: int, upscaled: int) -> tuple[Positions, NDArray[np.float64]]:

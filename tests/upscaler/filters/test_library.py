@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size, upscaled_size
+from upscaler.bench.frames import game_frame
 from upscaler.contract import Frame
 from upscaler.filters.library import FILTERS, filters_at, make_filter
 
@@ -89,3 +91,33 @@ def test_the_source_may_be_read_only(method: str, frame: Frame) -> None:
     assert not fixed.flags.writeable
     made(fixed, result)
     assert np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_the_order_of_channels_changes_nothing(method: str) -> None:
+    size, upscaled = Size(107, 60), Size(160, 90)
+    results = {}
+    for colour in PixelFormat:
+        made = make_filter(method, size, upscaled, colour)
+        results[colour] = np.full(made.output_shape, 77, np.uint8)
+        made(game_frame(size, colour), results[colour])
+    # OpenCV rounds four channels in another way than three.
+    most = 1 if made.engine == "opencv" else 0
+    rgb = results[PixelFormat.RGB8].astype(int)
+    assert np.array_equal(results[PixelFormat.BGR8][:, :, ::-1], rgb)
+    assert np.abs(results[PixelFormat.RGBA8][:, :, :3] - rgb).max() <= most
+    assert np.abs(results[PixelFormat.BGRA8][:, :, 2::-1] - rgb).max() <= most
+    for colour in (PixelFormat.RGBA8, PixelFormat.BGRA8):
+        assert np.all(results[colour][:, :, 3] == 255)
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_no_filter_allocates_a_frame(method: str) -> None:
+    size = Size(640, 360)
+    made = make_filter(method, size, Size(1280, 720), PixelFormat.RGB8)
+    source, result = game_frame(size, PixelFormat.RGB8), np.empty(made.output_shape, np.uint8)
+    tracemalloc.start()
+    made(source, result)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
@@ -29,15 +28,3 @@ def test_bicubic_follows_its_convention() -> None:
     weights = np.where(distances <= 1, near, np.where(distances < 2, far, 0))
     expected = np.clip(200 * np.outer(weights, weights), 0, 255)
     assert np.abs(result[:, :, 0] - expected).max() <= 1
-
-
-@pytest.mark.parametrize("pixel_format", list(PixelFormat))
-def test_every_channel_is_treated_alike(frame: Frame, pixel_format: PixelFormat) -> None:
-    channels = pixel_format.channels
-    source = np.ascontiguousarray(np.repeat(frame[:, :, :1], channels, axis=2))
-    for kind in (Bicubic, Nearest):
-        resize = kind(Size(64, 36), Size(96, 54), pixel_format)
-        result = np.empty(resize.output_shape, np.uint8)
-        resize(source, result)
-        for channel in range(channels):
-            assert np.array_equal(result[:, :, channel], result[:, :, 0])

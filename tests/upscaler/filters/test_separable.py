@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -67,21 +65,3 @@ def test_weights_add_up_to_one_at_every_position() -> None:
     for level in (0, 1, 128, 255):
         flat = np.full((5, 6, 3), level, np.uint8)
         assert np.all(upscale(flat, Size(19, 20)) == level)
-
-
-@pytest.mark.parametrize("pixel_format", list(PixelFormat))
-def test_every_channel_is_treated_alike(frame: Frame, pixel_format: PixelFormat) -> None:
-    source = np.repeat(frame[:, :, :1], pixel_format.channels, axis=2)
-    result = upscale(np.ascontiguousarray(source), Size(96, 54), pixel_format)
-    assert np.array_equal(result, np.repeat(result[:, :, :1], pixel_format.channels, axis=2))
-
-
-def test_allocates_no_frame(frame: Frame) -> None:
-    bicubic = BicubicMatlab(Size(64, 36), Size(128, 72), PixelFormat.RGB8)
-    result = np.empty(bicubic.output_shape, np.uint8)
-    bicubic(frame, result)
-    tracemalloc.start()
-    bicubic(frame, result)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < result.nbytes / 2

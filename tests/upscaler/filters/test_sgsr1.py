@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +53,6 @@ def test_equals_qualcomms_shader(golden: Path) -> None:
     assert np.mean(clear == 0) > 0.9999, histogram
 
 
-def test_the_order_of_channels_changes_nothing() -> None:
-    size, upscaled = Size(107, 60), Size(160, 90)
-    rgb = run(game_frame(size, PixelFormat.RGB8), upscaled, PixelFormat.RGB8)
-    bgr = run(game_frame(size, PixelFormat.BGR8), upscaled, PixelFormat.BGR8)
-    bgra = run(game_frame(size, PixelFormat.BGRA8), upscaled, PixelFormat.BGRA8)
-    assert np.array_equal(bgr[:, :, ::-1], rgb)
-    assert np.array_equal(bgra[:, :, 2::-1], rgb)
-    assert np.all(bgra[:, :, 3] == 255)
-
-
 @pytest.mark.parametrize("upscaled", [Size(7, 5), Size(13, 9), Size(28, 20)])
 def test_tiny_pictures_and_odd_ratios(upscaled: Size) -> None:
     low = game_frame(Size(7, 5), PixelFormat.RGB8)
@@ -75,15 +64,3 @@ def test_tiny_pictures_and_odd_ratios(upscaled: Size) -> None:
 def test_a_flat_picture_stays_flat(level: int) -> None:
     flat = np.full((45, 80, 3), level, np.uint8)
     assert np.all(run(flat, Size(160, 90), PixelFormat.RGB8) == level)
-
-
-def test_allocates_no_frame() -> None:
-    frame = game_frame(Size(640, 360), PixelFormat.RGB8)
-    sgsr1 = Sgsr1(Size(640, 360), Size(1280, 720), PixelFormat.RGB8)
-    result = np.empty(sgsr1.output_shape, np.uint8)
-    sgsr1(frame, result)
-    tracemalloc.start()
-    sgsr1(frame, result)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100_000
