@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
+from math import inf, log10
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from upscaler.contract import Frame, Request
 from upscaler.filters.library import filters_at
 from upscaler.images import read_image
 from upscaler.metrics import psnr_db
+from upscaler.metrics.pictures import PEAK
 from upscaler.models.library import shipped
 from upscaler.pairs import Pair, find_pairs
 
@@ -41,13 +43,40 @@ class Score:
         return float(np.mean([psnr for each in self.by_game.values() for psnr in each]))
 
 
+@dataclass(slots=True)
+class Agreement:
+    """How close two engines come with the same weights, over all frames."""
+
+    squared: float = 0
+    absolute: float = 0
+    differing: int = 0
+    values: int = 0
+    largest: int = 0
+
+    def add(self, first: Frame, second: Frame) -> None:
+        """Add the results of one frame, (height, width, channels) uint8 of one shape."""
+        levels = np.abs(first.astype(np.int16) - second)
+        self.squared += float(np.square(levels, dtype=np.int64).sum())
+        self.absolute += float(levels.sum(dtype=np.int64))
+        self.differing += int(np.count_nonzero(levels))
+        self.values += levels.size
+        self.largest = max(self.largest, int(levels.max()))
+
+    @property
+    def psnr_db(self) -> float:
+        """PSNR of all frames as one picture; inf where they are equal."""
+        return 10 * log10(PEAK**2 * self.values / self.squared) if self.squared else inf
+
+
 def run(root: Path, *, split: str, scale: str, engines: Sequence[str]) -> None:
     """Upscale the low render of every pair by everything and print how close the results come."""
     ratio = parse_scale(scale)
     pairs = find_pairs(root, split=split, scale=ratio)
     contestants = _contestants(engines, ratio)
     scores = {label: Score() for label, *_ in contestants}
-    agreement: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    quantised = [(label, method) for label, _, method in contestants if "int8" in label]
+    same_weights = [(one, other) for (one, a), (other, b) in combinations(quantised, 2) if a == b]
+    agreement = {pairing: Agreement() for pairing in same_weights}
     with progress() as bar:
         task = bar.add_task("frames x methods", total=len(pairs) * len(contestants))
         for pair in pairs:
@@ -57,11 +86,8 @@ def run(root: Path, *, split: str, scale: str, engines: Sequence[str]) -> None:
                 results[label] = _upscale(catalogue, method, low, ratio)
                 scores[label].add(pair.game, psnr_db(results[label], high))
                 bar.advance(task)
-            quantised = [label for label in results if "int8" in label]
-            for pairing in combinations(quantised, 2):
-                first, second = (results[label] for label in pairing)
-                largest = int(np.abs(first.astype(np.int16) - second).max())
-                agreement.setdefault(pairing, []).append((psnr_db(first, second), largest))
+            for first, second in same_weights:
+                agreement[first, second].add(results[first], results[second])
     _print(scores, agreement, len(pairs), f"split {split!r} at {float(ratio):g}x")
 
 
@@ -108,7 +134,7 @@ def _upscale(catalogue: Catalogue, method: str, low: Frame, scale: Fraction) -> 
 
 def _print(
     scores: dict[str, Score],
-    agreement: dict[tuple[str, str], list[tuple[float, int]]],
+    agreement: dict[tuple[str, str], Agreement],
     count: int,
     what: str,
 ) -> None:
@@ -128,9 +154,18 @@ def _print(
     console.print(shown)
     if not agreement:
         return
-    between = table("engines with one another", "pair", "PSNR dB (lowest)", "largest difference")
-    for (first, second), frames in agreement.items():
-        lowest = min(psnr for psnr, _ in frames)
-        largest = max(levels for _, levels in frames)
-        between.add_row(f"{first} / {second}", f"{lowest:.2f}", str(largest))
+    between = table(
+        "the same weights on two engines",
+        *("engines", "PSNR dB", "largest levels", "mean levels", "values that differ", "apart dB"),
+    )
+    for (first, second), found in agreement.items():
+        between.add_row(
+            f"{first} / {second}",
+            f"{found.psnr_db:.2f}",
+            str(found.largest),
+            f"{found.absolute / found.values:.5f}",
+            f"{found.differing / found.values:.4%}",
+            f"{abs(scores[first].mean - scores[second].mean):.4f}",
+        )
     console.print(between)
+    console.print("apart: of their PSNR against the native renders")
