@@ -29,6 +29,12 @@ bench = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
+npu = typer.Typer(
+    help="What runs on the Qualcomm NPU; emulated on x86_64, and said so.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(npu, name="npu")
 
 Engine = Annotated[
     str,
@@ -261,6 +267,18 @@ def metrics(
     raise typer.Exit(code)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for bug reports, instead of a table.")
+    ] = False,
+) -> None:
+    """Check this machine: packages, CPU, NPU and a self-test of every engine."""
+    from upscaler.cli.doctor import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
 @bench.command("engine")
 def bench_engine(
     size: InputSize = "960x540",
@@ -343,6 +361,30 @@ def bench_quality(
     from upscaler.bench.quality import run
 
     run(frames, split=split, scale=scale, engines=engine or ["openvino", "onnxruntime"])
+
+
+@npu.command("certify")
+def npu_certify(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A method with --scale, a shipped model by name, or an .onnx file with a model "
+            "card.",
+            metavar="NAME|FILE",
+        ),
+    ],
+    size: InputSize = "960x540",
+    scale: Annotated[
+        str | None,
+        typer.Option(help="2 (the default of a method), 3, 4 or 1.5.", show_default=False),
+    ] = None,
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
+    out: Annotated[Path | None, typer.Option(help="Write JSON there, too.", metavar="FILE")] = None,
+) -> None:
+    """Show every operator of the compiled model, where it runs and its cycles; run it once."""
+    from upscaler.cli.npu import certify
+
+    certify(model, size=parse_size(size), scale=scale, pixel_format=pixel_format, out=out)
 
 
 def parse_size(text: str) -> tuple[int, int]:

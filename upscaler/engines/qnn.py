@@ -12,12 +12,27 @@ from __future__ import annotations
 
 import platform
 import threading
+from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from protocol.errors import EngineError
-from protocol.frames import PixelFormat, Size
+import numpy as np
+
+from protocol.errors import EngineError, ErrorCode
+from protocol.frames import PixelFormat, Size, upscaled_size
 from upscaler.engines.base import compile_failed, facts_of
+from upscaler.engines.certificate import (
+    CYCLES_OF_EMULATOR,
+    CYCLES_OF_NPU,
+    NPU,
+    NPU_EMULATED,
+    Certificate,
+    operators_of,
+    parse_graph,
+    parse_profile,
+)
 from upscaler.engines.onnxruntime import SessionUpscaler, import_onnxruntime
 from upscaler.models.library import Model
 from upscaler.models.specialise import specialise
@@ -27,6 +42,8 @@ X86_64 = ("x86_64", "amd64")
 FATAL_ONLY = 4
 EMULATED_ARCHITECTURE = "73"
 """Hexagon v73 (Snapdragon 8 Gen 2, X Elite). Unset, the emulator is a v68, whose results differ."""
+TENSOR_LOG = "_tensor_log"
+"""End of the names of files that QNN puts beside the graphs it dumps; they list sizes only."""
 
 _registering = threading.Lock()
 
@@ -60,6 +77,11 @@ class QnnEngine:
         self.version = f"{version('onnxruntime-qnn')} on onnxruntime {onnxruntime.__version__}"
         # Unknown keys are ignored without a word: spell them as the provider's documentation does.
         self._options = {"backend_path": qnn.get_qnn_htp_path()}
+        self._libraries = {
+            "onnxruntime-qnn": version("onnxruntime-qnn"),
+            "onnxruntime": onnxruntime.__version__,
+            "QAIRT": getattr(qnn.build_and_package_info, "qnn_version", "not reported"),
+        }
         if self.emulated:
             self._options["htp_arch"] = EMULATED_ARCHITECTURE
         else:
@@ -72,6 +94,83 @@ class QnnEngine:
         Raises BadRequestError for a size that the model cannot take, and EngineError for a float
         model or one of which any operator cannot run on the NPU.
         """
+        return self._load(model, size, pixel_format, self._options)
+
+    def certify(self, model: Model, size: Size, pixel_format: PixelFormat) -> Certificate:
+        """Compile `model`, run it on one black frame and say what runs where.
+
+        Raises what `load` does, and EngineError when QNN writes no profile that can be read.
+        """
+        # A folder that the back end still holds open on Windows is no reason to fail.
+        with TemporaryDirectory(prefix="upscaler-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            profile = folder / "profile.csv"
+            graphs = folder / "graphs"
+            graphs.mkdir()
+            reports = {
+                "profiling_level": "detailed",
+                "profiling_file_path": str(profile),
+                "dump_json_qnn_graph": "1",
+                "json_qnn_graph_dir": str(graphs),
+            }
+            upscaler = self._load(model, size, pixel_format, self._options | reports)
+            try:
+                upscaler(
+                    np.zeros(upscaler.input_shape, np.uint8),
+                    np.empty(upscaler.output_shape, np.uint8),
+                )
+                placed = upscaler.placement()
+            finally:
+                upscaler.close()
+            try:
+                executed = parse_profile(profile.read_text(encoding="utf-8"))
+                compiled = [
+                    parse_graph(path.read_bytes())
+                    for path in sorted(graphs.glob("*.json"))
+                    if not path.stem.endswith(TENSOR_LOG)
+                ]
+            except (OSError, UnicodeDecodeError) as error:
+                msg = f"QNN wrote no readable profile ({error}); there is no certificate without it"
+                raise EngineError(msg, code=ErrorCode.INTERNAL) from error
+        card = model.card
+        return Certificate(
+            model=card.name,
+            weights_sha256=card.weights_sha256,
+            input_size=str(size),
+            output_size=str(upscaled_size(size, card.ratio)),
+            pixel_format=pixel_format.label,
+            device=self.device,
+            emulated=self.emulated,
+            architecture=(
+                f"v{EMULATED_ARCHITECTURE}, emulated" if self.emulated else "the device's own"
+            ),
+            driver="none: emulated" if self.emulated else self._driver(),
+            libraries=self._libraries,
+            inputs=[tensor for graph in compiled for tensor in graph.inputs],
+            outputs=[tensor for graph in compiled for tensor in graph.outputs],
+            operators=operators_of(
+                executed,
+                compiled,
+                elsewhere=[each for each in placed if each[0] != self._device.ep_name],
+                placed=NPU_EMULATED if self.emulated else NPU,
+            ),
+            transfer_cycles=executed.transfers,
+            cycles=executed.cycles,
+            cycles_of=CYCLES_OF_EMULATOR if self.emulated else CYCLES_OF_NPU,
+        )
+
+    def _driver(self) -> str:
+        """What onnxruntime knows of the device: names and values, as the system reports them."""
+        known = dict(self._device.device.metadata)
+        return "; ".join(f"{key}: {value}" for key, value in known.items()) or "not reported"
+
+    def _load(
+        self,
+        model: Model,
+        size: Size,
+        pixel_format: PixelFormat,
+        provider_options: Mapping[str, str],
+    ) -> QnnUpscaler:
         if not model.card.quantised:
             msg = f"the NPU runs quantised models only, and {model.card.name} is float"
             raise EngineError(msg)
@@ -87,7 +186,7 @@ class QnnEngine:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         try:
-            options.add_provider_for_devices([self._device], self._options)
+            options.add_provider_for_devices([self._device], dict(provider_options))
             return QnnUpscaler(facts, onnxruntime.InferenceSession(network, options))
         except Exception as error:
             raise compile_failed(NAME, model, error) from error

@@ -44,7 +44,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("serve", "demo", "image", "video", "bench"):
+    for command in ("serve", "demo", "image", "compare", "metrics", "doctor", "npu", "bench"):
         assert command in done.stdout
 
 

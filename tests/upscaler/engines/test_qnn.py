@@ -10,6 +10,7 @@ from fractions import Fraction
 from importlib.metadata import version
 
 import numpy as np
+import onnx
 import pytest
 
 from protocol.errors import EngineError
@@ -17,7 +18,7 @@ from protocol.frames import SCALES, PixelFormat, Size
 from upscaler.contract import Upscaler
 from upscaler.engines.onnxruntime import OnnxRuntimeEngine
 from upscaler.engines.qnn import QnnEngine, has_npu
-from upscaler.models.library import Model
+from upscaler.models.library import Model, shipped
 
 pytest.importorskip("onnxruntime_qnn", reason="the wheel exists for Snapdragon and x86_64 only")
 
@@ -91,6 +92,8 @@ def test_never_calls_the_emulator_an_npu() -> None:
 def test_a_float_model_is_refused(make_model: MakeModel) -> None:
     with pytest.raises(EngineError, match="quantised models only, and example-2-1-float is float"):
         QnnEngine().load(make_model(Fraction(2), quantised=False), SIZE, PixelFormat.RGB8)
+    with pytest.raises(EngineError, match="quantised models only"):
+        QnnEngine().certify(make_model(Fraction(2), quantised=False), SIZE, PixelFormat.RGB8)
 
 
 def test_nothing_falls_back_to_the_cpu(make_model: MakeModel) -> None:
@@ -105,6 +108,67 @@ def test_nothing_falls_back_to_the_cpu(make_model: MakeModel) -> None:
     # Casts and float rounding have no place on the NPU in this form.
     with pytest.raises(EngineError, match="npu cannot run example-2-1-float"):
         QnnEngine().load(claimed, SIZE, PixelFormat.RGB8)
+
+
+@pytest.mark.parametrize(
+    "model", [each for each in shipped() if each.card.quantised], ids=lambda each: each.card.name
+)
+@pytest.mark.parametrize("pixel_format", [PixelFormat.RGB8, PixelFormat.RGBA8])
+def test_shipped_models_are_convolutions_and_depth_to_space_and_nothing_else(
+    model: Model, pixel_format: PixelFormat
+) -> None:
+    engine = QnnEngine()
+    certificate = engine.certify(model, SIZE, pixel_format)
+    kinds = [operator.kind for operator in certificate.operators]
+    assert kinds == ["Conv2d"] * (len(kinds) - 1) + ["DepthToSpace"]
+    strides = [operator.stride for operator in certificate.operators]
+    # At 1.5x the last convolution strides in place of a space-to-depth.
+    last = (2, 2) if model.card.ratio == Fraction(3, 2) else (1, 1)
+    assert strides == [(1, 1)] * (len(kinds) - 2) + [last, None]
+    assert certificate.strays == []
+    assert all(operator.cycles for operator in certificate.operators)
+    assert certificate.emulated is engine.emulated
+    assert all(
+        ("emulated" in operator.placement) is engine.emulated for operator in certificate.operators
+    )
+    assert ("not NPU cycles" in certificate.cycles_of) is engine.emulated
+    channels, ratio = pixel_format.channels, model.card.ratio
+    (source,), (result,) = certificate.inputs, certificate.outputs
+    assert (source.type, source.shape) == ("ufixed8", (1, 32, 64, channels))
+    assert (result.type, result.shape) == ("ufixed8", (1, 32 * ratio, 64 * ratio, channels))
+    assert (source.bytes, result.bytes) == (
+        SIZE.pixels * channels,
+        SIZE.pixels * channels * ratio**2,
+    )
+
+
+def test_a_certificate_shows_what_else_is_computed(make_model: MakeModel) -> None:
+    model = make_model(Fraction(2))
+    proto = model.proto()
+    for node in proto.graph.node:
+        if node.op_type == "Transpose":  # rows and columns change places at both ends
+            node.attribute[0].ints[:] = [0, 3, 2, 1]
+    onnx.save_model(proto, model.path)
+    certificate = QnnEngine().certify(model, SIZE, PixelFormat.RGB8)
+    assert [each.kind for each in certificate.strays] == ["Transpose", "Transpose"]
+    assert "4 Conv2d, 1 DepthToSpace, and besides: Transpose" in certificate.summary
+
+
+def test_a_certificate_names_what_it_was_made_by(make_model: MakeModel) -> None:
+    model, engine = make_model(Fraction(3)), QnnEngine()
+    open_one = engine.load(model, SIZE, PixelFormat.RGB8)
+    certificate = engine.certify(model, SIZE, PixelFormat.BGR8)
+    open_one.close()
+    assert certificate.device == engine.device
+    assert certificate.libraries["onnxruntime-qnn"] == version("onnxruntime-qnn")
+    assert certificate.libraries["onnxruntime"] == version("onnxruntime")
+    assert certificate.libraries["QAIRT"].split(".")[0].isdecimal()
+    assert certificate.weights_sha256 == model.card.weights_sha256
+    sizes = (certificate.input_size, certificate.output_size, certificate.pixel_format)
+    assert sizes == ("64x32", "192x96", "bgr8")
+    if engine.emulated:
+        assert certificate.architecture == "v73, emulated"
+        assert certificate.driver == "none: emulated"
 
 
 def test_a_process_may_end_with_a_session_open(make_model: MakeModel) -> None:
