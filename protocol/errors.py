@@ -6,7 +6,8 @@
     ├── BadImageError              a file that is no readable image, or has the wrong size
     ├── EngineError                an engine that is missing, or failed
     └── ServiceError               the service answered with an error, or not at all
-        └── ServiceTimeoutError    no answer within the time allowed
+        ├── ServiceTimeoutError    no answer within the time allowed
+        └── ServiceLostError       the service has gone, and with it the frames in flight
 
 Every error carries an `ErrorCode`; the code and the sentence are what travels on the wire.
 """
@@ -37,6 +38,10 @@ class ErrorCode(IntEnum):
     UNREADABLE_FILE = 16
     TIMEOUT = 17
     BAD_OPTION = 18
+    BAD_SLOT = 19
+    STALE_DEADLINE = 20
+    SERVICE_LOST = 21
+    NOT_ALLOWED = 22
 
 
 class UpscalerError(Exception):
@@ -89,3 +94,15 @@ class ServiceTimeoutError(ServiceError):
     """The service did not answer within the time allowed."""
 
     default_code = ErrorCode.TIMEOUT
+
+
+class ServiceLostError(ServiceError):
+    """The service has gone; `frame_ids` are the frames that were in flight and are lost."""
+
+    default_code = ErrorCode.SERVICE_LOST
+
+    def __init__(
+        self, message: str, *, code: ErrorCode | None = None, frame_ids: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message, code=code)
+        self.frame_ids = frame_ids

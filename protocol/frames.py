@@ -6,9 +6,10 @@ anything is allocated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
+
+import msgspec
 
 from protocol.errors import BadRequestError, ErrorCode
 
@@ -53,8 +54,7 @@ class PixelFormat(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Size:
+class Size(msgspec.Struct, frozen=True, order=True):
     """Width and height in pixels."""
 
     width: int

@@ -1,8 +1,8 @@
 """Every message, byte by byte.
 
 A message is one fixed-size little-endian header as the first ZeroMQ part. Some carry a second
-part: FRAME and RESULT the pixels, when they travel inline, and ERROR its sentence in UTF-8. Every
-header starts with the same 16 bytes:
+part: FRAME and RESULT the pixels, when they travel inline, ERROR its sentence, LOAD the model's
+name or file and REPORT its JSON, all three in UTF-8. Every header starts with the same 16 bytes:
 
     0  4  magic "UPSC"
     4  1  major version: another one is refused
@@ -19,10 +19,11 @@ this file is the same in C. Times are nanoseconds on the machine's monotonic clo
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from typing import ClassVar
+
+import msgspec
 
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.frames import PixelFormat, Size
@@ -61,6 +62,9 @@ class Kind(IntEnum):
     ERROR = 5
     KEEPALIVE = 6
     BYE = 7
+    QUERY = 8
+    LOAD = 9
+    REPORT = 10
 
 
 class Transport(IntEnum):
@@ -71,14 +75,18 @@ class Transport(IntEnum):
 
 
 class Delivery(IntEnum):
-    """What happens when frames come faster than they are upscaled."""
+    """What happens when frames come faster than they are upscaled.
+
+    LATEST: a frame that waits is dropped when a newer one of its client comes. EVERY: none is
+    dropped, and the client waits for credits.
+    """
 
     LATEST = 1
     EVERY = 2
 
 
 class Outcome(IntEnum):
-    """What became of a frame."""
+    """What became of a frame: by the session's method, not at all, or by its fallback."""
 
     UPSCALED = 1
     DROPPED = 2
@@ -90,14 +98,15 @@ _DELIVERY = member(Delivery, ErrorCode.BAD_OPTION)
 _OUTCOME = member(Outcome, ErrorCode.MALFORMED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Client to service: opens a session for frames of one size, format, scale and method.
 
     `credits` is the number of frames that the client wants in flight. An empty `method` asks for
     the service's default; a filter's may carry options, as in "fsr1:limiter=1.0,denoise".
     `sharpness_stops` concerns FSR1 where they do not say it: 0 is sharpest. `scale` is 3/2, 2, 3 or
-    4 for networks, and any ratio from 1 to 4 for filters.
+    4 for networks, and any ratio from 1 to 4 for filters. `fallback` is what happens to a frame
+    that would miss its deadline: a filter upscales it ("fsr1"), it is dropped ("drop"), or, when
+    empty, it is upscaled late.
     """
 
     kind: ClassVar[Kind] = Kind.HELLO
@@ -112,6 +121,7 @@ class Hello:
         ("", padding(2)),
         ("sharpness_stops", F32),
         ("method", text(96)),
+        ("fallback", text(96)),
         ("client", text(32)),
     )
 
@@ -119,19 +129,19 @@ class Hello:
     scale: Fraction
     pixel_format: PixelFormat
     method: str = ""
+    fallback: str = ""
     transport: Transport = Transport.INLINE
-    delivery: Delivery = Delivery.EVERY
+    delivery: Delivery = Delivery.LATEST
     credits: int = 2
     sharpness_stops: float = 0.2
     client: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Welcome:
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Service to client: the session is open; says what will run and how many frames may fly.
 
-    `slot_count`, `slot_bytes`, `result_slot_bytes` and `segment` describe shared memory and are
-    zero or empty when pixels travel inline.
+    `slot_count`, `slot_bytes`, `result_slot_bytes` and `segment` describe shared memory, see
+    `protocol.slots`, and are zero or empty when pixels travel inline.
     """
 
     kind: ClassVar[Kind] = Kind.WELCOME
@@ -159,19 +169,19 @@ class Welcome:
     device: str
     emulated: bool
     transport: Transport = Transport.INLINE
-    delivery: Delivery = Delivery.EVERY
+    delivery: Delivery = Delivery.LATEST
     slot_count: int = 0
     slot_bytes: int = 0
     result_slot_bytes: int = 0
     segment: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """Client to service: one frame. Inline pixels follow as the second part.
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """Client to service: one frame. Inline pixels follow as the second part, others lie in `slot`.
 
     `frame_id` starts at 1 and grows. `stride` is the distance between rows in bytes.
-    `deadline_ns` is 0 for none; this version of the service does not look at it.
+    `deadline_ns` is when the frame should be finished, on the clock of `submitted_ns` and after
+    it, or 0 for none.
     """
 
     kind: ClassVar[Kind] = Kind.FRAME
@@ -195,12 +205,12 @@ class Frame:
     deadline_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Service to client: one frame is done. Inline pixels follow as the second part.
 
     Carries a time for every stage: the frame was submitted by the client, received by the service,
-    started and finished by the upscaler, and returned to the transport.
+    started and finished by the upscaler, and returned to the transport. `deadline_ns` is the
+    frame's. One that was dropped has no pixels, and started and finished at 0.
     """
 
     kind: ClassVar[Kind] = Kind.RESULT
@@ -211,6 +221,7 @@ class Result:
         ("started_ns", U64),
         ("finished_ns", U64),
         ("returned_ns", U64),
+        ("deadline_ns", U64),
         ("size", SIZE),
         ("stride", U32),
         ("slot", U16),
@@ -229,10 +240,10 @@ class Result:
     started_ns: int = 0
     finished_ns: int = 0
     returned_ns: int = 0
+    deadline_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Service to client: an error. Its sentence follows as the second part.
 
     `frame_id` is 0 when it concerns no frame.
@@ -245,26 +256,63 @@ class Failure:
     frame_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Keepalive:
+class Keepalive(msgspec.Struct, frozen=True, kw_only=True):
     """Either way: nothing to say, still here. Needs no answer."""
 
     kind: ClassVar[Kind] = Kind.KEEPALIVE
     layout: ClassVar[Layout] = Layout()
 
 
-@dataclass(frozen=True, slots=True)
-class Bye:
+class Bye(msgspec.Struct, frozen=True, kw_only=True):
     """Either way: the session is over. Needs no answer."""
 
     kind: ClassVar[Kind] = Kind.BYE
     layout: ClassVar[Layout] = Layout()
 
 
-Message = Hello | Welcome | Frame | Result | Failure | Keepalive | Bye
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """To the service, with or without a session: answered with REPORT."""
+
+    kind: ClassVar[Kind] = Kind.QUERY
+    layout: ClassVar[Layout] = Layout()
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """To the service, with or without a session: replace a model between two frames.
+
+    The second part names a shipped model or a file. `token` is what the service wrote for its
+    owner alone when it started. Answered with REPORT when the model is in place, or ERROR.
+    """
+
+    kind: ClassVar[Kind] = Kind.LOAD
+    layout: ClassVar[Layout] = Layout(("token", text(64)))
+
+    token: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """From the service: what runs for whom, and how fast, as JSON in the second part."""
+
+    kind: ClassVar[Kind] = Kind.REPORT
+    layout: ClassVar[Layout] = Layout()
+
+
+Message = Hello | Welcome | Frame | Result | Failure | Keepalive | Bye | Query | Load | Report
 
 _MESSAGES: dict[int, type[Message]] = {
-    message.kind: message for message in (Hello, Welcome, Frame, Result, Failure, Keepalive, Bye)
+    message.kind: message
+    for message in (
+        Hello,
+        Welcome,
+        Frame,
+        Result,
+        Failure,
+        Keepalive,
+        Bye,
+        Query,
+        Load,
+        Report,
+    )
 }
 
 

@@ -1,20 +1,13 @@
 """A session as both sides see it: pure state machines, without sockets or clocks.
 
-    NEW ──hello──▶ OPENING ──welcome──▶ OPEN ──bye──▶ CLOSED
-     ▲                │
-     └────refused─────┘
-
-HELLO says what the client wants; the service compiles it, which may take seconds, and answers
-WELCOME, or ERROR, after which the client may ask for something else. While OPEN, each FRAME
-spends a credit and each RESULT, or ERROR with that frame's id, gives it back. An error changes no
-state: a bad message costs its sender an ERROR and nothing more.
+The states and what moves them: `protocol.states`. Whose a slot of shared memory is:
+`protocol.slots`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from protocol.errors import ErrorCode, ProtocolError, ServiceError
 from protocol.frames import PixelFormat, Size
@@ -22,85 +15,59 @@ from protocol.messages import (
     INLINE_SLOT,
     Bye,
     Bytes,
-    Delivery,
     Failure,
     Frame,
     Hello,
     Keepalive,
+    Load,
+    Outcome,
+    Query,
+    Report,
     Result,
     Transport,
     Welcome,
     decode,
     encode,
 )
+from protocol.states import Event, State, next_state
 
 MAX_CREDITS = 8
 """Most frames that a client may have in flight."""
 MAX_SENTENCE_BYTES = 4096
 
 
-class State(Enum):
-    """Where a session stands."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedFrame:
+    """A frame that passed every check.
 
-    NEW = "new"
-    OPENING = "opening"
-    OPEN = "open"
-    CLOSED = "closed"
+    `pixels` holds `stride * height` bytes; None means that they lie in the frame's slot.
+    """
 
-
-class Event(Enum):
-    """What moves a session."""
-
-    HELLO = "hello"
-    WELCOME = "welcome"
-    REFUSED = "refused"
-    FRAME = "frame"
-    RESULT = "result"
-    BYE = "bye"
-
-
-TRANSITIONS: dict[tuple[State, Event], State] = {
-    (State.NEW, Event.HELLO): State.OPENING,
-    (State.NEW, Event.BYE): State.CLOSED,
-    (State.OPENING, Event.WELCOME): State.OPEN,
-    (State.OPENING, Event.REFUSED): State.NEW,
-    (State.OPENING, Event.BYE): State.CLOSED,
-    (State.OPEN, Event.FRAME): State.OPEN,
-    (State.OPEN, Event.RESULT): State.OPEN,
-    (State.OPEN, Event.BYE): State.CLOSED,
-}
-
-
-def _next_state(state: State, event: Event, *, frame_id: int = 0) -> State:
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError as error:
-        remedy = " Send HELLO and wait for WELCOME first." if state is State.NEW else ""
-        msg = f"{event.name} is not allowed while the session is {state.value}.{remedy}"
-        raise ProtocolError(
-            msg.rstrip("."), code=ErrorCode.UNEXPECTED_MESSAGE, frame_id=frame_id
-        ) from error
+    frame: Frame
+    pixels: memoryview | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedFrame:
-    """A frame that passed every check: `pixels` holds `stride * height` bytes."""
+class ReceivedLoad:
+    """A request to load `model`, a name or a file, from whoever knows `token`."""
 
-    frame: Frame
-    pixels: memoryview
+    token: str
+    model: str
 
 
 class ServiceSession:
-    """The service's side of one client."""
+    """The service's side of one client. `in_flight` has the slot of each frame, by its id."""
 
     def __init__(self) -> None:
         self.state = State.NEW
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
-        self.in_flight: set[int] = set()
+        self.in_flight: dict[int, int] = {}
         self._last_frame_id = 0
 
-    def receive_message(self, parts: Sequence[Bytes]) -> Hello | ReceivedFrame | Keepalive | Bye:
+    def receive_message(
+        self, parts: Sequence[Bytes]
+    ) -> Hello | ReceivedFrame | Keepalive | Bye | Query | ReceivedLoad:
         """Take one message of the client and return what it asks for.
 
         Raises ProtocolError, with the frame's id where there is one, for anything that is
@@ -113,59 +80,53 @@ class ServiceSession:
         message = decode(parts[0])
         if isinstance(message, Frame):
             return self._receive_frame(message, parts[1:])
+        if isinstance(message, Load):
+            return _received_load(message, parts[1:])
         if len(parts) > 1:
             msg = f"{message.kind.name} has no second part"
             raise ProtocolError(msg)
         if isinstance(message, Hello):
-            state = _next_state(self.state, Event.HELLO)
-            self._check_hello(message)
+            state = next_state(self.state, Event.HELLO)
+            if not 1 <= message.credits <= MAX_CREDITS:
+                msg = (
+                    f"{message.credits} frames in flight were asked for; choose 1 to {MAX_CREDITS}"
+                )
+                raise ProtocolError(msg, code=ErrorCode.BAD_OPTION)
             self.state, self.hello = state, message
             return message
         if isinstance(message, Bye):
-            self.state = _next_state(self.state, Event.BYE)
+            self.state = next_state(self.state, Event.BYE)
             return message
-        if isinstance(message, Keepalive):
+        if isinstance(message, Keepalive | Query):
             return message
         msg = f"{message.kind.name} is a message of the service, not of a client"
         raise ProtocolError(msg, code=ErrorCode.UNEXPECTED_MESSAGE)
 
     def welcome_to_send(self, welcome: Welcome) -> list[bytes]:
         """Open the session."""
-        self.state = _next_state(self.state, Event.WELCOME)
+        self.state = next_state(self.state, Event.WELCOME)
         self.welcome = welcome
         return [encode(welcome)]
 
     def refusal_to_send(self, error: Failure, sentence: str) -> list[bytes]:
         """Refuse what HELLO asked for; the client may ask again."""
-        self.state = _next_state(self.state, Event.REFUSED)
+        self.state = next_state(self.state, Event.REFUSED)
         return failure_to_send(error, sentence)
 
     def result_to_send(self, result: Result) -> bytes:
-        """Return the header of a result and give its credit back."""
-        self.state = _next_state(self.state, Event.RESULT)
-        self.in_flight.discard(result.frame_id)
+        """Return the header of a result; its credit and its slot are the client's again."""
+        self.state = next_state(self.state, Event.RESULT)
+        self.in_flight.pop(result.frame_id, None)
         return encode(result)
 
     def frame_failure_to_send(self, error: Failure, sentence: str) -> list[bytes]:
-        """Answer a frame with an error and give its credit back."""
-        self.in_flight.discard(error.frame_id)
+        """Answer a frame with an error; its credit and its slot are the client's again."""
+        self.in_flight.pop(error.frame_id, None)
         return failure_to_send(error, sentence)
-
-    @staticmethod
-    def _check_hello(hello: Hello) -> None:
-        if hello.transport is not Transport.INLINE:
-            msg = "this service takes pixels inline only; ask for transport 1 (inline)"
-            raise ProtocolError(msg, code=ErrorCode.UNSUPPORTED_TRANSPORT)
-        if hello.delivery is not Delivery.EVERY:
-            msg = "this service upscales every frame; ask for delivery 2 (every)"
-            raise ProtocolError(msg, code=ErrorCode.BAD_OPTION)
-        if not 1 <= hello.credits <= MAX_CREDITS:
-            msg = f"{hello.credits} frames in flight were asked for; choose 1 to {MAX_CREDITS}"
-            raise ProtocolError(msg, code=ErrorCode.BAD_OPTION)
 
     def _receive_frame(self, frame: Frame, rest: Sequence[Bytes]) -> ReceivedFrame:
         identity = frame.frame_id
-        state = _next_state(self.state, Event.FRAME, frame_id=identity)
+        state = next_state(self.state, Event.FRAME, frame_id=identity)
         assert self.hello is not None
         assert self.welcome is not None
         if identity <= self._last_frame_id:
@@ -175,46 +136,74 @@ class ServiceSession:
         if len(self.in_flight) >= self.welcome.credits:
             msg = f"{len(self.in_flight)} frames are in flight already; wait for a result first"
             raise ProtocolError(msg, code=ErrorCode.TOO_MANY_FRAMES, frame_id=identity)
-        if frame.slot != INLINE_SLOT or len(rest) != 1:
-            msg = "the session is inline: a frame needs slot 65535 and one part of pixels"
-            raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)
-        _check_pixels(
-            size=frame.size,
-            pixel_format=frame.pixel_format,
-            stride=frame.stride,
-            expected=(self.hello.size, self.hello.pixel_format),
-            frame_id=identity,
-        )
-        pixels = memoryview(rest[0]).cast("B")
-        if len(pixels) != frame.stride * frame.size.height:
+        if frame.deadline_ns and frame.deadline_ns <= frame.submitted_ns:
             msg = (
-                f"frame {identity} has {len(pixels)} bytes of pixels where its header says "
-                f"{frame.stride} x {frame.size.height} = {frame.stride * frame.size.height}"
+                f"frame {identity} was submitted {(frame.submitted_ns - frame.deadline_ns) / 1e6:g}"
+                " ms after its deadline; give one that lies ahead, or 0 for none"
             )
-            raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)
+            raise ProtocolError(msg, code=ErrorCode.STALE_DEADLINE, frame_id=identity)
+        _check_geometry(frame, self.hello.size, self.hello.pixel_format)
+        if self.welcome.transport is Transport.SHARED_MEMORY:
+            self._check_slot(frame, rest)
+            pixels = None
+        else:
+            pixels = _inline_pixels(frame, rest)
         self.state = state
         self._last_frame_id = identity
-        self.in_flight.add(identity)
+        self.in_flight[identity] = frame.slot
         return ReceivedFrame(frame=frame, pixels=pixels)
+
+    def _check_slot(self, frame: Frame, rest: Sequence[Bytes]) -> None:
+        assert self.welcome is not None
+        identity, slot, count = frame.frame_id, frame.slot, self.welcome.slot_count
+        code = ErrorCode.BAD_SLOT
+        if rest:
+            msg = f"frame {identity} has pixels inline, but the session's are in shared memory"
+            code = ErrorCode.PIXELS_MISMATCH
+        elif slot >= count:
+            msg = (
+                f"frame {identity} names slot {slot}, which is out of range; this session has 0 "
+                f"to {count - 1}"
+            )
+        elif slot in self.in_flight.values():
+            holder = next(held for held, at in self.in_flight.items() if at == slot)
+            msg = (
+                f"frame {identity} names slot {slot}, which is the service's until the result of "
+                f"frame {holder} has come"
+            )
+        elif frame.stride * frame.size.height > self.welcome.slot_bytes:
+            msg = (
+                f"frame {identity} has a stride of {frame.stride} bytes; the slot has room for "
+                f"{self.welcome.slot_bytes // frame.size.height}"
+            )
+            code = ErrorCode.PIXELS_MISMATCH
+        else:
+            return
+        raise ProtocolError(msg, code=code, frame_id=identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedResult:
-    """A result that passed every check: `pixels` holds `stride * height` bytes."""
+    """A result that passed every check.
+
+    `pixels` holds `stride * height` bytes; None means that they lie in the result's slot, or that
+    the frame was dropped.
+    """
 
     result: Result
-    pixels: memoryview
+    pixels: memoryview | None
 
 
 class ClientSession:
-    """The client's side."""
+    """The client's side. `in_flight` has the slot of each frame, by its id."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, last_frame_id: int = 0) -> None:
+        """Frames are counted on from `last_frame_id`, that of an earlier session."""
         self.state = State.NEW
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
-        self.in_flight: set[int] = set()
-        self._last_frame_id = 0
+        self.in_flight: dict[int, int] = {}
+        self.last_frame_id = last_frame_id
 
     @property
     def credits(self) -> int:
@@ -223,35 +212,39 @@ class ClientSession:
 
     def hello_to_send(self, hello: Hello) -> list[bytes]:
         """Ask for a session."""
-        self.state = _next_state(self.state, Event.HELLO)
+        self.state = next_state(self.state, Event.HELLO)
         self.hello = hello
         return [encode(hello)]
 
-    def frame_to_send(self, *, stride: int, submitted_ns: int) -> tuple[int, bytes]:
+    def frame_to_send(
+        self, *, stride: int, submitted_ns: int, slot: int = INLINE_SLOT, deadline_ns: int = 0
+    ) -> tuple[int, bytes]:
         """Spend a credit; return the new frame's id and its header.
 
         Raises ProtocolError (TOO_MANY_FRAMES) without a credit.
         """
-        state = _next_state(self.state, Event.FRAME)
+        state = next_state(self.state, Event.FRAME)
         assert self.hello is not None
         if self.credits < 1:
             msg = f"{len(self.in_flight)} frames are in flight already; receive a result first"
             raise ProtocolError(msg, code=ErrorCode.TOO_MANY_FRAMES)
         self.state = state
-        self._last_frame_id += 1
+        self.last_frame_id += 1
         frame = Frame(
-            frame_id=self._last_frame_id,
+            frame_id=self.last_frame_id,
             size=self.hello.size,
             stride=stride,
             pixel_format=self.hello.pixel_format,
+            slot=slot,
             submitted_ns=submitted_ns,
+            deadline_ns=deadline_ns,
         )
-        self.in_flight.add(frame.frame_id)
+        self.in_flight[frame.frame_id] = slot
         return frame.frame_id, encode(frame)
 
     def bye_to_send(self) -> list[bytes]:
         """End the session."""
-        self.state = _next_state(self.state, Event.BYE)
+        self.state = next_state(self.state, Event.BYE)
         return [encode(Bye())]
 
     def receive_message(
@@ -265,7 +258,7 @@ class ClientSession:
         """
         message = decode(parts[0])
         if isinstance(message, Welcome):
-            self.state = _next_state(self.state, Event.WELCOME)
+            self.state = next_state(self.state, Event.WELCOME)
             self.welcome = message
             return message
         if isinstance(message, Result):
@@ -273,40 +266,49 @@ class ClientSession:
         if isinstance(message, Failure):
             return self._receive_failure(message, parts[1:])
         if isinstance(message, Bye):
-            self.state = _next_state(self.state, Event.BYE)
+            self.state = next_state(self.state, Event.BYE)
             msg = "the service has shut down"
             raise ServiceError(msg, code=ErrorCode.SHUTTING_DOWN)
         if isinstance(message, Keepalive):
             return message
-        msg = f"{message.kind.name} is a message of a client, not of the service"
+        whose = "about the service" if isinstance(message, Report) else "of a client"
+        msg = f"{message.kind.name} is a message {whose}, not one of a session's"
         raise ProtocolError(msg, code=ErrorCode.UNEXPECTED_MESSAGE)
 
     def _receive_result(self, result: Result, rest: Sequence[Bytes]) -> ReceivedResult:
-        state = _next_state(self.state, Event.RESULT, frame_id=result.frame_id)
+        identity = result.frame_id
+        state = next_state(self.state, Event.RESULT, frame_id=identity)
         assert self.welcome is not None
-        if result.frame_id not in self.in_flight:
-            msg = f"a result came for frame {result.frame_id}, which is not in flight"
-            raise ProtocolError(msg, frame_id=result.frame_id)
-        _check_pixels(
-            size=result.size,
-            pixel_format=result.pixel_format,
-            stride=result.stride,
-            expected=(self.welcome.upscaled, self.welcome.pixel_format),
-            frame_id=result.frame_id,
-        )
-        pixels = memoryview(rest[0] if rest else b"").cast("B")
-        if len(rest) != 1 or len(pixels) != result.stride * result.size.height:
-            msg = f"the result of frame {result.frame_id} does not hold the pixels it announces"
-            raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=result.frame_id)
+        if identity not in self.in_flight:
+            msg = f"a result came for frame {identity}, which is not in flight"
+            raise ProtocolError(msg, frame_id=identity)
+        if result.slot != self.in_flight[identity]:
+            msg = (
+                f"the result of frame {identity} names slot {result.slot}, but the frame was in "
+                f"{self.in_flight[identity]}"
+            )
+            raise ProtocolError(msg, code=ErrorCode.BAD_SLOT, frame_id=identity)
+        _check_geometry(result, self.welcome.upscaled, self.welcome.pixel_format)
+        dropped = result.outcome is Outcome.DROPPED
+        if dropped or self.welcome.transport is Transport.SHARED_MEMORY:
+            if rest:
+                msg = f"the result of frame {identity} has pixels inline, where none belong"
+                raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)
+            if result.stride * result.size.height > self.welcome.result_slot_bytes and not dropped:
+                msg = f"the result of frame {identity} is larger than its slot"
+                raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)
+            pixels = None
+        else:
+            pixels = _inline_pixels(result, rest)
         self.state = state
-        self.in_flight.discard(result.frame_id)
+        del self.in_flight[identity]
         return ReceivedResult(result=result, pixels=pixels)
 
     def _receive_failure(self, failure: Failure, rest: Sequence[Bytes]) -> ServiceError:
         sentence = bytes(rest[0]).decode(errors="replace") if rest else "no reason given"
         if self.state is State.OPENING and failure.frame_id == 0:
-            self.state = _next_state(self.state, Event.REFUSED)
-        self.in_flight.discard(failure.frame_id)
+            self.state = next_state(self.state, Event.REFUSED)
+        self.in_flight.pop(failure.frame_id, None)
         known = failure.code in ErrorCode.__members__.values()
         code = ErrorCode(failure.code) if known else ErrorCode.INTERNAL
         return ServiceError(sentence, code=code, frame_id=failure.frame_id)
@@ -329,25 +331,47 @@ def max_stride(row_bytes: int) -> int:
     return 2 * row_bytes + 256
 
 
-def _check_pixels(
-    *,
-    size: Size,
-    pixel_format: PixelFormat,
-    stride: int,
-    expected: tuple[Size, PixelFormat],
-    frame_id: int,
-) -> None:
-    """Check geometry before any product of untrusted numbers sizes an allocation."""
-    if (size, pixel_format) != expected:
+def _received_load(load: Load, rest: Sequence[Bytes]) -> ReceivedLoad:
+    if len(rest) != 1 or not 0 < len(rest[0]) <= MAX_SENTENCE_BYTES:
+        msg = f"LOAD needs the model's name or file as its second part, {MAX_SENTENCE_BYTES} bytes"
+        raise ProtocolError(msg)
+    try:
+        return ReceivedLoad(token=load.token, model=bytes(rest[0]).decode())
+    except UnicodeDecodeError as error:
+        msg = "the second part of LOAD is not UTF-8"
+        raise ProtocolError(msg) from error
+
+
+def _inline_pixels(message: Frame | Result, rest: Sequence[Bytes]) -> memoryview:
+    identity, code = message.frame_id, ErrorCode.PIXELS_MISMATCH
+    if message.slot != INLINE_SLOT or len(rest) != 1:
+        msg = f"the session is inline: a frame needs slot {INLINE_SLOT} and one part of pixels"
+        raise ProtocolError(msg, code=code, frame_id=identity)
+    pixels = memoryview(rest[0]).cast("B")
+    needed = message.stride * message.size.height
+    if len(pixels) != needed:
         msg = (
-            f"frame {frame_id} is {size} {pixel_format.label}, but the session is "
-            f"{expected[0]} {expected[1].label}"
+            f"{message.kind.name} {identity} has {len(pixels)} bytes of pixels where its header "
+            f"says {message.stride} x {message.size.height} = {needed}"
         )
-    elif not (row := size.width * pixel_format.channels) <= stride <= max_stride(row):
+        raise ProtocolError(msg, code=code, frame_id=identity)
+    return pixels
+
+
+def _check_geometry(message: Frame | Result, size: Size, pixel_format: PixelFormat) -> None:
+    """Check before any product of untrusted numbers sizes an allocation or a view."""
+    identity, stride = message.frame_id, message.stride
+    row = size.width * pixel_format.channels
+    if (message.size, message.pixel_format) != (size, pixel_format):
         msg = (
-            f"frame {frame_id} has a stride of {stride} bytes; for rows of {size.width} pixels "
+            f"frame {identity} is {message.size} {message.pixel_format.label}, but the session is "
+            f"{size} {pixel_format.label}"
+        )
+    elif not row <= stride <= max_stride(row):
+        msg = (
+            f"frame {identity} has a stride of {stride} bytes; for rows of {size.width} pixels "
             f"{pixel_format.label} it may be {row} to {max_stride(row)}"
         )
     else:
         return
-    raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=frame_id)
+    raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)

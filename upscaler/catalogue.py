@@ -102,7 +102,29 @@ class Catalogue:
             wanted = f"{float(request.scale):g}x"
             msg = f"{method} has no model for {wanted}; it has {offered}"
             raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE)
+        return self.load(model, request)
+
+    def load(self, model: Model, request: Request) -> Upscaler:
+        """Make the upscaler for a request with a given model."""
         return self.engine.load(model, request.size, request.pixel_format)
+
+    def concerns(self, model: Model, request: Request) -> bool:
+        """Whether `model` is what would serve the request, were it in the catalogue."""
+        method = request.method or self.methods[0]
+        return (split_method(method)[0], request.scale) == (model.card.method, model.card.ratio)
+
+    def check_offered(self, model: Model) -> None:
+        """Raise BadRequestError (UNKNOWN_METHOD) unless a method of the catalogue is the model's.
+
+        A catalogue keeps its methods: clients were told of them.
+        """
+        if model.card.method not in self.methods:
+            msg = f"{model.card.name} is for {model.card.method!r}, which is not offered here"
+            raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
+
+    def replace(self, model: Model) -> None:
+        """Put a model into the place of the one with its method and scale, if there is one."""
+        self._models[model.card.method, model.card.ratio] = model
 
     def _check_method(self, method: str) -> None:
         if method.partition(":")[0] not in self.methods:

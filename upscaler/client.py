@@ -3,71 +3,91 @@
     with Client("tcp://127.0.0.1:5560", size=(960, 540), scale=2, pixel_format="rgba8") as client:
         upscaled = client.upscale(frame)
 
-Not thread-safe: a client belongs to one thread. `submit` copies the frame unless told not to, so
-the caller may reuse its array at once; a received array is the message's own memory and belongs to
-the caller.
+Without a copy, for a game: render into `acquire()`, `submit()` it, show what `receive()` returns.
+
+    frame = client.acquire()          # yours to fill, in the service's own memory
+    render_into(frame)
+    client.submit(frame)              # the service's from here on, and read-only
+    result = client.receive()         # result.pixels are yours until you let go of them
+    show(result.pixels)
+    client.release(result)            # or drop every array that looks into it
+
+Pixels travel in shared memory where client and service share a machine, else in the messages; see
+`transport` and `inline_reason`. Without shared memory the same calls work, and a result's array is
+the message's own memory.
+
+When the service goes, the next call raises ServiceLostError with the frames that are lost, and the
+one after that connects anew. Not thread-safe: a client belongs to one thread.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import index
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
+from msgspec.structs import replace
 
-from protocol.errors import BadRequestError, ErrorCode, ServiceError, ServiceTimeoutError
+from protocol.errors import (
+    BadRequestError,
+    ErrorCode,
+    ServiceError,
+    ServiceLostError,
+    ServiceTimeoutError,
+)
 from protocol.frames import Size, parse_format, parse_scale, upscaled_size
-from protocol.messages import Hello, Outcome, Result, Welcome
-from protocol.session import MAX_CREDITS, ClientSession, ReceivedResult, State
+from protocol.messages import INLINE_SLOT, Delivery, Hello, Outcome, Transport, Welcome
+from protocol.session import MAX_CREDITS, ClientSession, ReceivedResult
+from protocol.states import State
+from upscaler.client_slots import ClientSlots
 from upscaler.contract import Frame
+from upscaler.timings import Counter, Statistics, Timing
 from upscaler.transport import DealerTransport
 
+log = logging.getLogger(__name__)
+
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """When a frame passed each stage, in ns on this machine's monotonic clock.
-
-    `submitted` and `arrived` are the client's, the others the service's.
-    """
-
-    submitted_ns: int
-    received_ns: int
-    started_ns: int
-    finished_ns: int
-    returned_ns: int
-    arrived_ns: int
-
-    @property
-    def total_ms(self) -> float:
-        """From `submit` until the pixels are here."""
-        return (self.arrived_ns - self.submitted_ns) / 1e6
-
-    @property
-    def upscaling_ms(self) -> float:
-        """The upscaler alone."""
-        return (self.finished_ns - self.started_ns) / 1e6
-
-    @property
-    def overhead_ms(self) -> float:
-        """Everything but the upscaler: copies, sockets and waiting."""
-        return self.total_ms - self.upscaling_ms
+RETRY_S = 0.1
+"""Between attempts to open a session with a service that ends each time."""
+DELIVERIES = {"latest": Delivery.LATEST, "every": Delivery.EVERY}
+TRANSPORTS = {
+    "auto": Transport.SHARED_MEMORY,
+    "shm": Transport.SHARED_MEMORY,
+    "inline": Transport.INLINE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upscaled:
-    """One result: `pixels` (height, width, channels) uint8 in the session's format."""
+    """One result. `outcome` says who made it; one that was dropped has no pixels."""
 
     frame_id: int
-    pixels: Frame
     timing: Timing
     outcome: Outcome
+    array: Frame | None
+
+    @property
+    def pixels(self) -> Frame:
+        """(height, width, channels) uint8 in the session's format.
+
+        Raises BadRequestError when the frame was dropped.
+        """
+        if self.array is None:
+            msg = f"frame {self.frame_id} was dropped and has no pixels; look at `dropped` first"
+            raise BadRequestError(msg)
+        return self.array
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a newer frame took its place, or its deadline could not be kept."""
+        return self.outcome is Outcome.DROPPED
 
 
 class Client:
@@ -83,14 +103,21 @@ class Client:
         method: str = "",
         sharpness_stops: float = 0.2,
         credits: int = 2,  # noqa: A002 - the protocol's word
+        delivery: Literal["latest", "every"] = "latest",
+        fallback: str = "",
+        transport: Literal["auto", "shm", "inline"] = "auto",
         timeout_s: float = 60.0,
         name: str = "python",
     ) -> None:
         """Connect and open the session; returns when the service is ready for frames.
 
-        `size` is (width, height) in pixels; `scale` exactly 2, 3, 4 or 3/2; an empty `method`
-        means the service's default; `credits` bounds the frames in flight. Every wait ends after
-        `timeout_s`, opening included, which compiles a network and may take seconds.
+        `size` is (width, height) in pixels; `scale` exactly 2, 3, 4 or 3/2, or any ratio from 1 to
+        4 for filters; an empty `method` means the service's default; `credits` bounds the frames
+        in flight. With `delivery` "latest" a frame that waits is dropped when a newer one comes,
+        with "every" none is. `fallback`, a filter or "drop", is what becomes of a frame that would
+        miss the deadline it was submitted with; empty, it comes late. `transport` "auto" takes
+        shared memory where it can be had. Every wait ends after `timeout_s`, opening included,
+        which compiles a network and may take seconds.
 
         Raises BadRequestError for what can be seen to be wrong here, ServiceError with the
         service's own words for what it refuses, ServiceTimeoutError when nobody answers.
@@ -106,24 +133,33 @@ class Client:
             msg = f"credits={credits} is out of range; choose 1 to {MAX_CREDITS}"
             raise BadRequestError(msg)
         self.endpoint = endpoint
+        self.inline_reason = ""
         self._shape = frame_size.shape(colour)
         self._timeout_s = timeout_s
-        self._received: deque[Upscaled | ServiceError] = deque()
-        self._session = ClientSession()
-        self._transport = DealerTransport(endpoint)
-        hello = Hello(
+        self._may_fall_back = transport == "auto"
+        self._hello = Hello(
             size=frame_size,
             scale=ratio,
             pixel_format=colour,
             method=method,
+            fallback=fallback,
+            transport=_choose("transport", transport, TRANSPORTS),
+            delivery=_choose("delivery", delivery, DELIVERIES),
             sharpness_stops=sharpness_stops,
             credits=credits,
             client=name,
         )
+        self._counter = Counter()
+        self._received: deque[Upscaled | ServiceError] = deque()
+        self._session = ClientSession()
+        self._slots: ClientSlots | None = None
+        # Slots of frames in flight; inline ones are known here alone.
+        self._sent: dict[int, int] = {}
+        self._socket: DealerTransport | None = DealerTransport(endpoint)
         try:
-            self.welcome = self._open(hello)
+            self._open(self._until(timeout_s))
         except BaseException:
-            self._transport.close(linger_s=0)
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -137,98 +173,292 @@ class Client:
     ) -> None:
         self.close()
 
-    def upscale(self, frame: Frame) -> Frame:
-        """Upscale one frame and return the result.
+    @property
+    def welcome(self) -> Welcome:
+        """What the service said when the session was opened: method, engine, device, sizes."""
+        assert self._session.welcome is not None
+        return self._session.welcome
 
-        `frame` is (height, width, channels) uint8 of the session's size. Raises ServiceError when
-        the service could not upscale it. Not to be mixed with frames that are in flight.
-        """
-        if self._session.in_flight or self._received:
-            msg = "upscale() while frames are in flight; receive() them first"
-            raise BadRequestError(msg)
-        self.submit(frame, copy=False)
-        return self.receive().pixels
-
-    def submit(self, frame: Frame, *, copy: bool = True) -> int:
-        """Send a frame and return its id; waits while all credits are in flight.
-
-        Without `copy` the array must be left alone until the frame's result has been received.
-        Raises BadRequestError for an array of another shape or dtype than the session's, and
-        ServiceTimeoutError when no credit comes back in time. Results that arrive meanwhile are
-        kept for `receive`.
-        """
-        if frame.shape != self._shape or frame.dtype != np.uint8:
-            msg = (
-                f"the frame is {frame.shape} {frame.dtype}; this session takes {self._shape} uint8"
-            )
-            raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
-        deadline = time.monotonic() + self._timeout_s
-        while self._session.credits < 1 and self._session.state is State.OPEN:
-            self._receive_into_queue(deadline)
-        _, width, channels = frame.shape
-        frame_id, header = self._session.frame_to_send(
-            stride=width * channels, submitted_ns=time.perf_counter_ns()
-        )
-        parts = [header, np.ascontiguousarray(frame)]
-        if not self._transport.send(
-            parts, timeout_s=max(0.0, deadline - time.monotonic()), copy=copy
-        ):
-            raise self._timed_out(self._timeout_s)
-        return frame_id
-
-    def receive(self, timeout_s: float | None = None) -> Upscaled:
-        """Return the next result, in the order of completion.
-
-        Raises ServiceError, carrying the frame's id, when that frame failed; ServiceTimeoutError
-        after `timeout_s` (the client's by default); BadRequestError when nothing is in flight.
-        """
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
-        while not self._received:
-            if not self._session.in_flight:
-                msg = "receive() with no frame in flight; submit() one first"
-                raise BadRequestError(msg)
-            self._receive_into_queue(deadline)
-        received = self._received.popleft()
-        if isinstance(received, ServiceError):
-            raise received
-        return received
+    @property
+    def transport(self) -> str:
+        """How pixels travel: "shm" or "inline"; `inline_reason` says why not in shared memory."""
+        return "shm" if self._slots is not None and self._slots.shared else "inline"
 
     @property
     def in_flight(self) -> int:
         """Frames submitted whose results have not arrived."""
         return len(self._session.in_flight)
 
+    def stats(self) -> Statistics:
+        """What became of the frames so far, and the latency of each stage of the recent ones."""
+        return self._counter.statistics()
+
+    def upscale(self, frame: Frame, *, deadline_ms: float | None = None) -> Frame:
+        """Upscale one frame and return the result.
+
+        `frame` is (height, width, channels) uint8 of the session's size, the caller's own or
+        acquired. The result may lie in shared memory: see `receive`. Raises ServiceError when the
+        service could not upscale it. Not to be mixed with frames that are in flight.
+        """
+        if self._session.in_flight or self._received:
+            msg = "upscale() while frames are in flight; receive() them first"
+            raise BadRequestError(msg)
+        self.submit(frame, copy=False, deadline_ms=deadline_ms)
+        return self.receive().pixels
+
+    def acquire(self, *, stride: int | None = None) -> Frame:
+        """Return memory for the next frame, (height, width, channels) uint8, to be filled.
+
+        Rows are `stride` bytes apart; by default they follow one another, which alone costs no
+        copy. It is the caller's until it is submitted or released. Raises BadRequestError when
+        every slot is in use, and ServiceLostError as `submit` does.
+        """
+        slots = self._ready(self._until(self._timeout_s))
+        frame = slots.acquire(stride)
+        if frame is None:
+            msg = f"no slot is free ({slots.usage()}); receive() results and release() them first"
+            raise BadRequestError(msg, code=ErrorCode.BAD_SLOT)
+        return frame
+
+    def submit(self, frame: Frame, *, copy: bool = True, deadline_ms: float | None = None) -> int:
+        """Send a frame and return its id; waits while all credits are in flight.
+
+        An acquired frame is sent where it lies, and is read-only from then on. Another array is
+        copied first; inline and without `copy` it is not, and must be left alone until the frame's
+        result has been received. With `deadline_ms`, the time it has from now, the session's
+        `fallback` is used if the frame would be late.
+
+        Raises BadRequestError for an array of another shape or dtype than the session's, for a
+        slot that is not the caller's and for a deadline that has passed; ServiceTimeoutError when
+        no credit comes back in time; ServiceLostError, once, when the service has gone. Results
+        that arrive meanwhile are kept for `receive`.
+        """
+        submitted_ns = time.perf_counter_ns()
+        if frame.shape != self._shape or frame.dtype != np.uint8:
+            msg = (
+                f"the frame is {frame.shape} {frame.dtype}; this session takes {self._shape} uint8"
+            )
+            raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
+        if deadline_ms is not None and deadline_ms <= 0:
+            msg = f"a deadline {deadline_ms:g} ms from now has passed; give one that lies ahead"
+            raise BadRequestError(msg, code=ErrorCode.STALE_DEADLINE)
+        deadline_ns = 0 if deadline_ms is None else submitted_ns + int(deadline_ms * 1e6)
+        until = self._until(self._timeout_s)
+        slots = self._ready(until)
+        while self._session.credits < 1:
+            self._receive_into_queue(until)
+        slot = slots.slot_of(frame)
+        if slot is None and (slots.shared or copy):
+            filled = self.acquire()
+            np.copyto(filled, frame)
+            frame, slot = filled, slots.slot_of(filled)
+        if slot is not None:
+            slots.submit(slot, frame)
+        _, width, channels = frame.shape
+        dense = frame.flags.c_contiguous
+        frame_id, header = self._session.frame_to_send(
+            stride=frame.strides[0] if slots.shared and not dense else width * channels,
+            slot=slot if slots.shared and slot is not None else INLINE_SLOT,
+            submitted_ns=submitted_ns,
+            deadline_ns=deadline_ns,
+        )
+        if slot is not None:
+            self._sent[frame_id] = slot
+        parts = [header] if slots.shared else [header, np.ascontiguousarray(frame)]
+        assert self._socket is not None
+        if not self._socket.send(
+            parts, timeout_s=max(0.0, until - time.monotonic()), copy=slots.shared
+        ):
+            raise self._timed_out(self._timeout_s)
+        return frame_id
+
+    def receive(self, timeout_s: float | None = None) -> Upscaled:
+        """Return the next result, in the order of completion; one may say that it was dropped.
+
+        In shared memory its array is the slot itself, which is the caller's, to write as well,
+        until it is released or the last array over it has gone: keep results for long, and no slot
+        is free for the next frame; `result.pixels.copy()` keeps one without its slot.
+
+        Raises ServiceError, carrying the frame's id, when that frame failed; ServiceTimeoutError
+        after `timeout_s` (the client's by default); BadRequestError when nothing is in flight;
+        ServiceLostError, once, when the service has gone: the frames in flight are lost then.
+        """
+        until = self._until(self._timeout_s if timeout_s is None else timeout_s)
+        while not self._received:
+            if not self._session.in_flight:
+                msg = "receive() with no frame in flight; submit() one first"
+                raise BadRequestError(msg)
+            self._receive_into_queue(until)
+        received = self._received.popleft()
+        if isinstance(received, ServiceError):
+            raise received
+        return received
+
+    def poll(self) -> Upscaled | None:
+        """Return the next result if it is there, without waiting; raises as `receive` does."""
+        try:
+            return self.receive(0) if self._received or self._session.in_flight else None
+        except ServiceTimeoutError:
+            return None
+
+    def release(self, held: Upscaled | Frame) -> None:
+        """Give the slot of a result, or of an acquired frame, back. Idempotent.
+
+        Its arrays must not be used any more: the next frame is written there.
+        """
+        array = held.array if isinstance(held, Upscaled) else held
+        if array is not None and self._slots is not None:
+            self._slots.release(array)
+
+    def reconnect(self, timeout_s: float | None = None) -> Welcome:
+        """Open the session anew after ServiceLostError; `acquire` and `submit` do so themselves.
+
+        Raises ServiceTimeoutError when nobody answers within `timeout_s` (the client's by default);
+        the next call goes on waiting for the same answer. Does nothing to an open session.
+        """
+        self._ready(self._until(self._timeout_s if timeout_s is None else timeout_s))
+        return self.welcome
+
     def close(self) -> None:
-        """Say goodbye and disconnect. Idempotent."""
+        """Say goodbye and disconnect. Idempotent; arrays of results stay readable."""
+        if self._socket is None:
+            return
         if self._session.state is State.OPEN:
-            self._transport.send(self._session.bye_to_send(), timeout_s=0)
-        self._transport.close()
+            self._socket.send(self._session.bye_to_send(), timeout_s=0)
+            self._socket.close()
+        else:
+            self._socket.close(linger_s=0)
+        self._forget_service()
 
-    def _open(self, hello: Hello) -> Welcome:
-        deadline = time.monotonic() + self._timeout_s
-        self._transport.send(self._session.hello_to_send(hello), timeout_s=self._timeout_s)
-        while True:
-            event = self._receive_event(deadline)
-            if isinstance(event, Welcome):
-                return event
-            if isinstance(event, ServiceError):
-                raise event
+    # Opening and losing
 
-    def _receive_into_queue(self, deadline: float) -> None:
-        event = self._receive_event(deadline)
+    def _ready(self, until: float) -> ClientSlots:
+        """Slots of an open session, which is opened anew if need be."""
+        if self._session.state is State.CLOSED:
+            msg = "this client is closed; make another"
+            raise BadRequestError(msg)
+        if self._session.state is not State.OPEN:
+            self._open(until)
+        assert self._socket is not None
+        if self._socket.lost:
+            self._lose(f"the service at {self.endpoint} has gone")
+        assert self._slots is not None
+        return self._slots
+
+    def _open(self, until: float) -> None:
+        """Say hello and wait for the answer, of a service that may be only just starting."""
+        while self._session.state is not State.OPEN:
+            if self._socket is None:
+                self._socket = DealerTransport(self.endpoint)
+            if self._session.state is State.NEW:
+                self._say_hello()
+            try:
+                event = self._receive_event(until)
+            except ServiceLostError:  # it ended while it was asked: its successor will be
+                time.sleep(max(0.0, min(RETRY_S, until - time.monotonic())))
+                continue
+            try:
+                if isinstance(event, ServiceError):
+                    raise event
+                if isinstance(event, Welcome):
+                    self._slots = ClientSlots(event, self._shape)
+            except ServiceError as error:
+                shared = self._hello.transport is Transport.SHARED_MEMORY
+                if not (
+                    shared and self._may_fall_back and error.code is ErrorCode.UNSUPPORTED_TRANSPORT
+                ):
+                    raise
+                self._go_inline(str(error))
+
+    def _say_hello(self) -> None:
+        assert self._socket is not None
+        self._socket.send(self._session.hello_to_send(self._hello), timeout_s=self._timeout_s)
+
+    def _go_inline(self, reason: str) -> None:
+        """Ask again, for pixels in messages. Never silently: it costs milliseconds a frame."""
+        log.warning("pixels travel inline: %s", reason)
+        self.inline_reason = reason
+        assert self._socket is not None
+        if self._session.state is State.OPEN:
+            self._socket.send(self._session.bye_to_send(), timeout_s=self._timeout_s)
+        self._hello = replace(self._hello, transport=Transport.INLINE)
+        self._session = ClientSession()
+
+    def _lose(self, reason: str, code: ErrorCode = ErrorCode.SERVICE_LOST) -> NoReturn:
+        """Forget the service that has gone, and say which frames went with it."""
+        lost = tuple(self._session.in_flight)
+        self._counter.lost += len(lost)
+        if self._socket is not None:
+            self._socket.close(linger_s=0)
+        last_frame_id = self._session.last_frame_id
+        self._forget_service()
+        self._session = ClientSession(last_frame_id=last_frame_id)
+        frames = f"frame{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}"
+        said = f"{reason}; {frames} of this client are lost" if lost else reason
+        raise ServiceLostError(said, code=code, frame_ids=lost)
+
+    def _forget_service(self) -> None:
+        self._socket = None
+        self._sent.clear()
+        if self._slots is not None:
+            self._slots.close()
+            self._slots = None
+
+    # Receiving
+
+    def _receive_into_queue(self, until: float) -> None:
+        event = self._receive_event(until)
         if isinstance(event, ReceivedResult):
-            self._received.append(_upscaled(event))
+            self._received.append(self._upscaled(event))
         elif isinstance(event, ServiceError):
             if event.frame_id == 0:
                 raise event
+            self._counter.failed += 1
+            self._free(event.frame_id)
             self._received.append(event)
 
-    def _receive_event(self, deadline: float) -> Any:
-        wait_s = max(0.0, deadline - time.monotonic())
-        parts = self._transport.receive(wait_s)
+    def _receive_event(self, until: float) -> Any:
+        assert self._socket is not None
+        wait_s = max(0.0, until - time.monotonic())
+        parts = self._socket.receive(wait_s)
+        if parts is None and self._socket.lost:
+            self._lose(f"the service at {self.endpoint} has gone")
         if parts is None:
             raise self._timed_out(wait_s)
-        return self._session.receive_message(parts)
+        try:
+            return self._session.receive_message(parts)
+        except ServiceError as error:
+            self._lose(str(error), error.code)
+
+    def _upscaled(self, received: ReceivedResult) -> Upscaled:
+        arrived_ns = time.perf_counter_ns()
+        result = received.result
+        assert self._slots is not None
+        array: Frame | None = None
+        if received.pixels is not None:
+            height, width, channels = result.size.shape(result.pixel_format)
+            rows = np.frombuffer(received.pixels, np.uint8).reshape(height, result.stride)
+            array = rows[:, : width * channels].reshape(height, width, channels)
+            self._free(result.frame_id)
+        elif result.outcome is Outcome.DROPPED:
+            self._free(result.frame_id)
+        else:
+            array = self._slots.returned(result)
+            del self._sent[result.frame_id]
+        timing = Timing.of(result, arrived_ns=arrived_ns)
+        self._counter.add(timing, result.outcome)
+        return Upscaled(
+            frame_id=result.frame_id, timing=timing, outcome=result.outcome, array=array
+        )
+
+    def _free(self, frame_id: int) -> None:
+        slot = self._sent.pop(frame_id, None)
+        if slot is not None and self._slots is not None:
+            self._slots.freed(slot)
+
+    @staticmethod
+    def _until(timeout_s: float) -> float:
+        return time.monotonic() + timeout_s
 
     def _timed_out(self, waited_s: float) -> ServiceTimeoutError:
         msg = (
@@ -238,21 +468,8 @@ class Client:
         return ServiceTimeoutError(msg)
 
 
-def _upscaled(received: ReceivedResult) -> Upscaled:
-    arrived_ns = time.perf_counter_ns()
-    result: Result = received.result
-    height, width, channels = result.size.shape(result.pixel_format)
-    rows = np.frombuffer(received.pixels, np.uint8).reshape(height, result.stride)
-    return Upscaled(
-        frame_id=result.frame_id,
-        pixels=rows[:, : width * channels].reshape(height, width, channels),
-        timing=Timing(
-            submitted_ns=result.submitted_ns,
-            received_ns=result.received_ns,
-            started_ns=result.started_ns,
-            finished_ns=result.finished_ns,
-            returned_ns=result.returned_ns,
-            arrived_ns=arrived_ns,
-        ),
-        outcome=result.outcome,
-    )
+def _choose(option: str, value: str, offered: Mapping[str, Any]) -> Any:
+    if value not in offered:
+        msg = f"unknown {option} {value!r}; choose one of {', '.join(offered)}"
+        raise BadRequestError(msg)
+    return offered[value]

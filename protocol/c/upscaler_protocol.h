@@ -1,7 +1,7 @@
 /* The messages of the upscaling service, byte by byte, for engines. C99 and C++.
  *
- * Every message is one header as the first ZeroMQ part; FRAME and RESULT carry inline pixels and
- * ERROR its UTF-8 sentence as the second. All fields are little-endian and naturally aligned, so
+ * Every message is one header as the first ZeroMQ part; FRAME and RESULT carry inline pixels, ERROR
+ * its sentence, LOAD the model's name or file and REPORT its JSON (all UTF-8) as the second. All fields are little-endian and naturally aligned, so
  * these structs are the wire format on every little-endian machine. Text is UTF-8, padded with
  * zero bytes. Times are nanoseconds on the machine's monotonic clock, 0 if unknown.
  *
@@ -24,7 +24,10 @@ enum upscaler_kind {
     UPSCALER_RESULT = 4,
     UPSCALER_ERROR = 5,
     UPSCALER_KEEPALIVE = 6,
-    UPSCALER_BYE = 7
+    UPSCALER_BYE = 7,
+    UPSCALER_QUERY = 8,
+    UPSCALER_LOAD = 9,
+    UPSCALER_REPORT = 10
 };
 
 enum upscaler_pixel_format {
@@ -56,10 +59,14 @@ enum upscaler_error_code {
     UPSCALER_E_UNSUPPORTED_TRANSPORT = 15,
     UPSCALER_E_UNREADABLE_FILE = 16,
     UPSCALER_E_TIMEOUT = 17,
-    UPSCALER_E_BAD_OPTION = 18
+    UPSCALER_E_BAD_OPTION = 18,
+    UPSCALER_E_BAD_SLOT = 19,
+    UPSCALER_E_STALE_DEADLINE = 20,
+    UPSCALER_E_SERVICE_LOST = 21,
+    UPSCALER_E_NOT_ALLOWED = 22
 };
 
-/* The start of every header. KEEPALIVE and BYE have nothing behind it. */
+/* The start of every header. KEEPALIVE, BYE, QUERY and REPORT have nothing behind it. */
 typedef struct upscaler_prefix {
     char magic[4];
     uint8_t major;
@@ -85,10 +92,14 @@ typedef struct upscaler_hello {
     uint16_t pad2;
     float sharpness_stops; /* FSR1; 0 is sharpest, 0.2 usual */
     char method[96]; /* a filter's may carry options: "fsr1:limiter=1.0,denoise" */
+    char fallback[96]; /* of a frame that would be late: a filter, "drop", or "" for none */
     char client[32];
 } upscaler_hello;
 
-/* Service to client: the session is open. Slots and segment are zero when pixels are inline. */
+/* Service to client: the session is open. Slots and segment are zero when pixels are inline. In
+ * shared memory frame slot i lies at i * slot_bytes of the segment, result slot i at
+ * slot_count * slot_bytes + i * result_slot_bytes. FRAME hands the pair i over to the service,
+ * RESULT or ERROR with that frame's id hands it back. */
 typedef struct upscaler_welcome {
     upscaler_prefix prefix;
     uint32_t upscaled_width;
@@ -107,7 +118,8 @@ typedef struct upscaler_welcome {
     char segment[64];
 } upscaler_welcome;
 
-/* Client to service: one frame; inline pixels are the second part, stride * height bytes. */
+/* Client to service: one frame; inline pixels are the second part, stride * height bytes. The
+ * deadline lies after submitted_ns, on the same clock. */
 typedef struct upscaler_frame {
     upscaler_prefix prefix;
     uint64_t frame_id; /* starts at 1 and grows */
@@ -121,7 +133,8 @@ typedef struct upscaler_frame {
     uint8_t pad;
 } upscaler_frame;
 
-/* Service to client: one frame is done; inline pixels are the second part. */
+/* Service to client: one frame is done; inline pixels are the second part. One that was dropped has
+ * no pixels. */
 typedef struct upscaler_result {
     upscaler_prefix prefix;
     uint64_t frame_id;
@@ -130,6 +143,7 @@ typedef struct upscaler_result {
     uint64_t started_ns;
     uint64_t finished_ns;
     uint64_t returned_ns;
+    uint64_t deadline_ns; /* the frame's */
     uint32_t width;
     uint32_t height;
     uint32_t stride;
@@ -137,6 +151,12 @@ typedef struct upscaler_result {
     uint8_t pixel_format;
     uint8_t outcome;
 } upscaler_result;
+
+/* To the service: replace a model; the second part is its name or file. */
+typedef struct upscaler_load {
+    upscaler_prefix prefix;
+    char token[64];
+} upscaler_load;
 
 /* Service to client: an error; its sentence is the second part. frame_id 0: about no frame. */
 typedef struct upscaler_error {

@@ -1,4 +1,4 @@
-"""A real browser for tests of the report.
+"""A real browser for tests of the report, and a peer that writes its messages itself.
 
 Needs Chromium or Chrome, its driver and selenium. Without them such tests are skipped, unless
 CI_BROWSER=1 says that they must be there. CHROME_BIN names a browser that is not in the path.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +18,45 @@ import cv2
 import numpy as np
 import pytest
 
+from protocol.messages import Bye, Keepalive, decode, encode
+from upscaler.client import Client
+from upscaler.service.process import ServiceProcess
+from upscaler.transport import DealerTransport
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 1000, 800
 LOCAL = {"file", "data", "blob"}
+
+
+class RawPeer:
+    """A peer that sends what a test likes, and no client would."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._socket = DealerTransport(endpoint)
+
+    def ask(self, parts: Sequence[bytes]) -> tuple[Any, str]:
+        """Send a message; return the answer and its sentence. Keepalives are none."""
+        assert self._socket.send(parts, timeout_s=5)
+        while True:
+            answer = self._socket.receive(20)
+            assert answer is not None
+            message = decode(answer[0])
+            if not isinstance(message, Keepalive):
+                return message, bytes(answer[1]).decode() if len(answer) == 2 else ""
+
+    def close(self) -> None:
+        self._socket.send([encode(Bye())], timeout_s=1)
+        self._socket.close()
+
+
+@pytest.fixture
+def raw_peer(service: ServiceProcess) -> Iterator[RawPeer]:
+    """A peer of the shared service; afterwards that one must still serve others."""
+    peer = RawPeer(service.endpoint)
+    yield peer
+    peer.close()
+    with Client(service.endpoint, size=(8, 4), method="nearest") as client:
+        assert client.upscale(np.zeros((4, 8, 3), np.uint8)).shape == (8, 16, 3)
 
 
 class Page:

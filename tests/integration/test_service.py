@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from protocol.errors import BadRequestError, ErrorCode, ServiceError, ServiceTimeoutError
 from protocol.frames import Size, parse_format
@@ -27,6 +27,7 @@ from upscaler.client import Client
 from upscaler.contract import Request
 from upscaler.service.process import ServiceProcess
 from upscaler.service.server import Limits, Service
+from upscaler.timings import STAGES, TOTAL
 from upscaler.transport import DealerTransport
 
 CASES = [
@@ -78,27 +79,34 @@ def test_clients_of_every_kind_at_once(service: ServiceProcess) -> None:
             assert np.array_equal(result, expected(case, np.roll(frame, shift, axis=1))), case
 
 
-def test_a_pipeline_returns_every_frame_in_order(service: ServiceProcess) -> None:
+@pytest.mark.parametrize("transport", ["shm", "inline"])
+def test_a_pipeline_returns_every_frame_in_order(service: ServiceProcess, transport: str) -> None:
     size = (64, 36)
     frame = game_frame(Size(*size), parse_format("rgb8"))
-    with Client(service.endpoint, size=size, method="nearest", credits=3) as client:
-        ids = [client.submit(np.roll(frame, shift, axis=0)) for shift in range(10)]
-        results = [client.receive(10) for _ in ids]
-        assert [result.frame_id for result in results] == ids
-        for shift, result in enumerate(results):
-            assert np.array_equal(result.pixels[::2, ::2], np.roll(frame, shift, axis=0))
-            timing = result.timing
-            stages = [
-                timing.submitted_ns,
-                timing.received_ns,
-                timing.started_ns,
-                timing.finished_ns,
-                timing.returned_ns,
-                timing.arrived_ns,
-            ]
-            assert stages == sorted(stages)
+    with Client(
+        service.endpoint,
+        size=size,
+        method="nearest",
+        credits=3,
+        delivery="every",
+        transport=transport,  # type: ignore[arg-type]
+    ) as client:
+        assert client.transport == transport
+        for first in range(0, 12, 3):
+            shifts = range(first, first + 3)
+            ids = [client.submit(np.roll(frame, shift, axis=0)) for shift in shifts]
+            results = [client.receive(10) for _ in ids]
+            assert [result.frame_id for result in results] == ids
+            for shift, result in zip(shifts, results, strict=True):
+                assert np.array_equal(result.pixels[::2, ::2], np.roll(frame, shift, axis=0))
+                stages = list(result.timing.times_ns)
+                assert stages == sorted(stages)
+                assert stages[0] > 0
         with pytest.raises(BadRequestError, match="no frame in flight"):
             client.receive()
+        told = client.stats()
+        assert (told.frames, told.dropped, told.failed, told.lost) == (12, 0, 0, 0)
+        assert list(told.stages) == [*STAGES, TOTAL]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,9 @@ def test_a_pipeline_returns_every_frame_in_order(service: ServiceProcess) -> Non
         ({"size": (64.5, 36)}, ErrorCode.UNSUPPORTED_SIZE, "whole pixels"),
         ({"pixel_format": "nv12"}, ErrorCode.UNSUPPORTED_FORMAT, "unknown pixel format 'nv12'"),
         ({"credits": 99}, ErrorCode.BAD_OPTION, "choose 1 to 8"),
+        ({"delivery": "some"}, ErrorCode.BAD_OPTION, "unknown delivery 'some'; choose one of la"),
+        ({"transport": "udp"}, ErrorCode.BAD_OPTION, "unknown transport 'udp'; choose one of au"),
+        ({"fallback": "dlss"}, ErrorCode.UNKNOWN_METHOD, "unknown fallback 'dlss'; choose a filt"),
         ({"method": "fsr1", "sharpness_stops": -1.0}, ErrorCode.BAD_OPTION, "sharpness"),
     ],
 )

@@ -19,8 +19,11 @@ from protocol.messages import (
     Frame,
     Hello,
     Keepalive,
+    Load,
     Message,
     Outcome,
+    Query,
+    Report,
     Result,
     Transport,
     Welcome,
@@ -33,6 +36,8 @@ HELLO = Hello(
     scale=Fraction(3, 2),
     pixel_format=PixelFormat.RGBA8,
     method="fsr1",
+    fallback="drop",
+    delivery=Delivery.EVERY,
     credits=3,
     sharpness_stops=0.25,
     client="c-game",
@@ -40,9 +45,9 @@ HELLO = Hello(
 LITERAL = {
     "hello": (
         HELLO,
-        "55505343 01 00 01 00 a8000000 00000000"
+        "55505343 01 00 01 00 08010000 00000000"
         "c0030000 1c020000 0300 0200 03 01 02 00 0300 0000 0000803e"
-        "66737231" + 92 * "00" + "632d67616d65" + 26 * "00",
+        "66737231" + 92 * "00" + "64726f70" + 92 * "00" + "632d67616d65" + 26 * "00",
     ),
     "frame": (
         Frame(
@@ -69,9 +74,11 @@ LITERAL = {
             started_ns=3,
             finished_ns=4,
             returned_ns=5,
+            deadline_ns=6,
         ),
-        "55505343 01 00 04 00 50000000 00000000 0700000000000000"
+        "55505343 01 00 04 00 58000000 00000000 0700000000000000"
         + "0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000"
+        + "0600000000000000"
         + "04000000 02000000 0c000000 ffff 01 03",
     ),
     "error": (
@@ -80,6 +87,9 @@ LITERAL = {
     ),
     "keepalive": (Keepalive(), "55505343 01 00 06 00 10000000 00000000"),
     "bye": (Bye(), "55505343 01 00 07 00 10000000 00000000"),
+    "query": (Query(), "55505343 01 00 08 00 10000000 00000000"),
+    "load": (Load(token="ab"), "55505343 01 00 09 00 50000000 00000000 6162" + 62 * "00"),
+    "report": (Report(), "55505343 01 00 0a 00 10000000 00000000"),
 }
 
 
@@ -177,7 +187,7 @@ def test_a_newer_minor_version_may_append_fields() -> None:
 def test_this_version_may_not_append_fields() -> None:
     header = bytearray(encode(HELLO)) + b"new field"
     struct.pack_into("<I", header, 8, len(header))
-    with pytest.raises(ProtocolError, match="HELLO header has 168 bytes, but 177 came"):
+    with pytest.raises(ProtocolError, match="HELLO header has 264 bytes, but 273 came"):
         decode(header)
 
 

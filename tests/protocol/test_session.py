@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.errors import ErrorCode, ProtocolError, ServiceError
 from protocol.frames import PixelFormat, Size
@@ -19,6 +19,10 @@ from protocol.messages import (
     Frame,
     Hello,
     Keepalive,
+    Load,
+    Outcome,
+    Query,
+    Report,
     Result,
     Transport,
     Welcome,
@@ -26,16 +30,15 @@ from protocol.messages import (
     encode,
 )
 from protocol.session import (
-    TRANSITIONS,
     ClientSession,
-    Event,
     ReceivedFrame,
+    ReceivedLoad,
     ReceivedResult,
     ServiceSession,
-    State,
     failure_of,
     failure_to_send,
 )
+from protocol.states import TRANSITIONS, Event, State
 
 HELLO = Hello(
     size=Size(4, 2), scale=Fraction(2), pixel_format=PixelFormat.RGB8, sharpness_stops=0.25
@@ -49,13 +52,22 @@ WELCOME = Welcome(
     device="CPU",
     emulated=False,
 )
+SHARED = replace(
+    WELCOME,
+    transport=Transport.SHARED_MEMORY,
+    slot_count=4,
+    slot_bytes=64,
+    result_slot_bytes=128,
+    segment="upscaler-1",
+)
 PIXELS = bytes(range(24))
 
 
-def opened() -> tuple[ClientSession, ServiceSession]:
+def opened(welcome: Welcome = WELCOME) -> tuple[ClientSession, ServiceSession]:
     client, service = ClientSession(), ServiceSession()
-    assert service.receive_message(client.hello_to_send(HELLO)) == HELLO
-    assert client.receive_message(service.welcome_to_send(WELCOME)) == WELCOME
+    hello = replace(HELLO, transport=welcome.transport)
+    assert service.receive_message(client.hello_to_send(hello)) == hello
+    assert client.receive_message(service.welcome_to_send(welcome)) == welcome
     return client, service
 
 
@@ -69,14 +81,15 @@ def test_a_frame_goes_there_and_back() -> None:
     frame_id, header = client.frame_to_send(stride=12, submitted_ns=5)
     received = service.receive_message([header, PIXELS])
     assert isinstance(received, ReceivedFrame)
+    assert received.pixels is not None
     assert (received.frame.frame_id, bytes(received.pixels)) == (frame_id, PIXELS)
-    assert service.in_flight == client.in_flight == {frame_id}
+    assert list(service.in_flight) == list(client.in_flight) == [frame_id]
     result = Result(
         frame_id=frame_id, size=WELCOME.upscaled, stride=24, pixel_format=PixelFormat.RGB8
     )
     returned = client.receive_message([service.result_to_send(result), bytes(96)])
     assert isinstance(returned, ReceivedResult)
-    assert service.in_flight == client.in_flight == set()
+    assert service.in_flight == client.in_flight == {}
     assert isinstance(service.receive_message(client.bye_to_send()), Bye)
     assert service.state is client.state is State.CLOSED
 
@@ -106,6 +119,118 @@ def test_the_table_is_all_there_is() -> None:
             assert service.state is state
 
 
+@pytest.mark.parametrize("delivery", Delivery)
+@pytest.mark.parametrize("transport", Transport)
+def test_hello_chooses_transport_and_delivery(transport: Transport, delivery: Delivery) -> None:
+    service = ServiceSession()
+    hello = replace(HELLO, transport=transport, delivery=delivery)
+    assert service.receive_message([encode(hello)]) == hello
+
+
+def result(**changes: object) -> Result:
+    made = Result(
+        frame_id=1,
+        size=WELCOME.upscaled,
+        stride=24,
+        pixel_format=PixelFormat.RGB8,
+        slot=2,
+    )
+    return replace(made, **changes)
+
+
+def test_pixels_in_a_slot_need_no_second_part() -> None:
+    client, service = opened(SHARED)
+    frame_id, header = client.frame_to_send(stride=16, slot=2, submitted_ns=0)
+    received = service.receive_message([header])
+    assert isinstance(received, ReceivedFrame)
+    assert received.pixels is None
+    assert service.in_flight == client.in_flight == {frame_id: 2}
+    returned = client.receive_message([service.result_to_send(result())])
+    assert isinstance(returned, ReceivedResult)
+    assert returned.pixels is None
+    assert service.in_flight == client.in_flight == {}
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "words"),
+    [
+        ([encode(frame(frame_id=2, slot=4))], ErrorCode.BAD_SLOT, "slot 4, which is out of range"),
+        ([encode(frame(frame_id=2, slot=0xFFFF))], ErrorCode.BAD_SLOT, "out of range"),
+        ([encode(frame(frame_id=2, slot=1))], ErrorCode.BAD_SLOT, "until the result of frame 1"),
+        ([encode(frame(frame_id=2, slot=0)), PIXELS], ErrorCode.PIXELS_MISMATCH, "inline"),
+        ([encode(frame(frame_id=2, slot=0, stride=33))], ErrorCode.PIXELS_MISMATCH, "room for 32"),
+    ],
+)
+def test_a_slot_that_is_not_the_clients_is_refused(
+    parts: list[bytes], code: ErrorCode, words: str
+) -> None:
+    _, service = opened(SHARED)
+    service.receive_message([encode(frame(slot=1))])
+    with pytest.raises(ProtocolError, match=words) as caught:
+        service.receive_message(parts)
+    assert (caught.value.code, caught.value.frame_id) == (code, 2)
+    assert service.in_flight == {1: 1}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [encode(result(slot=1))],
+        [encode(result(stride=25, slot=2)), bytes(100)],
+        [encode(result(stride=33))],
+    ],
+)
+def test_a_client_believes_no_false_slot(parts: list[bytes]) -> None:
+    client, _ = opened(SHARED)
+    client.frame_to_send(stride=12, slot=2, submitted_ns=0)
+    with pytest.raises(ProtocolError):
+        client.receive_message(parts)
+    assert client.in_flight == {1: 2}
+
+
+def test_a_dropped_frame_gives_its_credit_back_without_pixels() -> None:
+    client, service = opened()
+    _, header = client.frame_to_send(stride=12, submitted_ns=0)
+    service.receive_message([header, PIXELS])
+    dropped = result(slot=0xFFFF, outcome=Outcome.DROPPED)
+    returned = client.receive_message([service.result_to_send(dropped)])
+    assert isinstance(returned, ReceivedResult)
+    assert (returned.pixels, client.credits) == (None, 2)
+
+
+def test_a_deadline_lies_ahead_of_its_frame() -> None:
+    client, service = opened()
+    _, header = client.frame_to_send(stride=12, submitted_ns=3_000_000, deadline_ns=2_000_000)
+    with pytest.raises(ProtocolError, match="submitted 1 ms after its deadline") as caught:
+        service.receive_message([header, PIXELS])
+    assert (caught.value.code, caught.value.frame_id) == (ErrorCode.STALE_DEADLINE, 1)
+    _, header = client.frame_to_send(stride=12, submitted_ns=3_000_000, deadline_ns=3_000_001)
+    assert isinstance(service.receive_message([header, PIXELS]), ReceivedFrame)
+
+
+def test_frames_are_counted_on_from_an_earlier_session() -> None:
+    client = ClientSession(last_frame_id=41)
+    client.hello_to_send(HELLO)
+    client.receive_message([encode(WELCOME)])
+    assert client.frame_to_send(stride=12, submitted_ns=0)[0] == 42
+
+
+def test_questions_need_no_session_and_change_none() -> None:
+    service = ServiceSession()
+    assert service.receive_message([encode(Query())]) == Query()
+    load = service.receive_message([encode(Load(token="secret")), b"model.onnx"])
+    assert load == ReceivedLoad(token="secret", model="model.onnx")
+    assert service.state is State.NEW
+    for parts in ([encode(Load(token="")), b""], [encode(Load(token=""))], [encode(Query()), b"x"]):
+        with pytest.raises(ProtocolError):
+            service.receive_message(parts)
+    with pytest.raises(ProtocolError, match="not UTF-8"):
+        service.receive_message([encode(Load(token="")), b"\xff"])
+    client, _ = opened()
+    with pytest.raises(ProtocolError, match="about the service"):
+        client.receive_message([encode(Report()), b"{}"])
+
+
 def test_a_refused_client_may_ask_again() -> None:
     client, service = ClientSession(), ServiceSession()
     service.receive_message(client.hello_to_send(HELLO))
@@ -132,7 +257,7 @@ def test_credits_are_spent_and_given_back() -> None:
     assert isinstance(error, ServiceError)
     assert error.frame_id == 1
     assert client.credits == 1
-    assert service.in_flight == {2}
+    assert list(service.in_flight) == [2]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +269,7 @@ def test_credits_are_spent_and_given_back() -> None:
         ([encode(frame(stride=11)), PIXELS], ErrorCode.PIXELS_MISMATCH),
         ([encode(frame(stride=2**32 - 1)), PIXELS], ErrorCode.PIXELS_MISMATCH),
         ([encode(frame(slot=0)), PIXELS], ErrorCode.PIXELS_MISMATCH),
+        ([encode(frame(submitted_ns=9, deadline_ns=9)), PIXELS], ErrorCode.STALE_DEADLINE),
         ([encode(frame()), PIXELS[:-1]], ErrorCode.PIXELS_MISMATCH),
         ([encode(frame()), PIXELS + b"!"], ErrorCode.PIXELS_MISMATCH),
         ([encode(frame())], ErrorCode.PIXELS_MISMATCH),
@@ -173,13 +299,11 @@ def test_rows_may_be_padded() -> None:
 @pytest.mark.parametrize(
     ("hello", "code"),
     [
-        (replace(HELLO, transport=Transport.SHARED_MEMORY), ErrorCode.UNSUPPORTED_TRANSPORT),
-        (replace(HELLO, delivery=Delivery.LATEST), ErrorCode.BAD_OPTION),
         (replace(HELLO, credits=0), ErrorCode.BAD_OPTION),
         (replace(HELLO, credits=9), ErrorCode.BAD_OPTION),
     ],
 )
-def test_what_the_service_cannot_do_is_refused(hello: Hello, code: ErrorCode) -> None:
+def test_credits_out_of_range_are_refused(hello: Hello, code: ErrorCode) -> None:
     service = ServiceSession()
     with pytest.raises(ProtocolError) as caught:
         service.receive_message([encode(hello)])

@@ -18,26 +18,31 @@ STRUCTS = {
     "frame": messages.Frame,
     "result": messages.Result,
     "error": messages.Failure,
+    "load": messages.Load,
 }
 FIELDS = {
-    "hello": ["scale_numerator", "pixel_format", "credits", "sharpness_stops", "method", "client"],
+    "hello": ["scale_numerator", "pixel_format", "credits", "method", "fallback", "client"],
     "welcome": ["credits", "slot_bytes", "method", "engine", "device", "segment"],
     "frame": ["submitted_ns", "deadline_ns", "width", "stride", "slot", "pixel_format"],
-    "result": ["submitted_ns", "returned_ns", "width", "stride", "slot", "outcome"],
+    "result": ["submitted_ns", "returned_ns", "deadline_ns", "width", "slot", "outcome"],
     "error": ["frame_id", "code"],
+    "load": ["token"],
 }
 OFFSETS = {
-    "hello": [24, 28, 32, 36, 40, 136],
+    "hello": [24, 28, 32, 40, 136, 232],
     "welcome": [24, 32, 48, 80, 112, 176],
     "frame": [24, 32, 40, 48, 52, 54],
-    "result": [24, 56, 64, 72, 76, 79],
+    "result": [24, 56, 64, 72, 84, 87],
     "error": [16, 24],
+    "load": [16],
 }
 
 
 def test_text_is_cut_between_characters() -> None:
     codec = text(4)
-    assert codec.to_wire("aé€") == (b"a\xc3\xa9",)
+    assert codec.to_wire is not None
+    assert codec.from_wire is not None
+    assert codec.to_wire("aé€") == b"a\xc3\xa9"
     assert codec.from_wire(b"a\xc3\xa9\0") == "aé"
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from protocol.frames import Size, parse_format, parse_scale, upscaled_size
 from upscaler.bench.frames import game_frame
-from upscaler.client import Client, Timing
+from upscaler.client import Client
 from upscaler.console import console, progress, table
 from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
 from upscaler.service.process import ServiceProcess
+from upscaler.timings import Timing
 
 METHODS = ("quicksrnet-small", "fsr1", "bicubic", "nearest")
 WARM_UP = 10

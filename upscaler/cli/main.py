@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import BadRequestError
+from upscaler.cli import service_commands
 from upscaler.cli.running import run
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
@@ -35,6 +36,7 @@ npu = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(npu, name="npu")
+service_commands.register(app, DEFAULT_ENDPOINT)
 
 Engine = Annotated[
     str,
@@ -94,6 +96,15 @@ def serve(
         ),
     ] = None,
     threads: Threads = None,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics; 0 takes a free port.",
+            metavar="PORT",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run the service until SIGINT or SIGTERM."""
@@ -105,6 +116,7 @@ def serve(
         models=model or [],
         methods=method or [],
         threads=threads,
+        metrics=metrics,
         until_stdin_closes=until_stdin_closes,
     )
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import FrameType
 
+from protocol.errors import ServiceError
 from upscaler import __version__
 from upscaler.catalogue import Catalogue
+from upscaler.service.metrics import MetricsServer
 from upscaler.service.process import READY
 from upscaler.service.server import Service
+from upscaler.service.token import remove_token, write_token
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -22,11 +29,13 @@ def run(
     models: Sequence[str],
     methods: Sequence[str],
     threads: int | None,
+    metrics: int | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
 
-    With `until_stdin_closes` also until whoever holds the other end of stdin has gone.
+    With `until_stdin_closes` also until whoever holds the other end of stdin has gone. `metrics`
+    is a port for Prometheus.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
@@ -42,7 +51,29 @@ def run(
         print("engine    none: filters only")  # noqa: T201
     print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201
     service = Service(endpoint, catalogue)
+    with ExitStack() as until_the_end:
+        try:
+            service.token = write_token(service.endpoint)
+            until_the_end.callback(remove_token, service.endpoint, service.token)
+        except ServiceError as error:
+            log.warning("%s", error)
+        if metrics is not None:
+            scraped = MetricsServer(service.endpoint, metrics)
+            until_the_end.callback(scraped.close)
+            print(f"metrics   http://127.0.0.1:{scraped.port}/metrics")  # noqa: T201
+        _stop_on_signals(service)
+        if until_stdin_closes:
+            threading.Thread(target=_stop_at_end_of_stdin, args=[service], daemon=True).start()
+        print(f"{READY}{service.endpoint}", flush=True)  # noqa: T201
+        # What is there now stays. Otherwise every full collection of garbage would look through
+        # all of it again, for tens of milliseconds, in the middle of a frame.
+        gc.collect()
+        gc.freeze()
+        service.run()
+    print("stopped", flush=True)  # noqa: T201
 
+
+def _stop_on_signals(service: Service) -> None:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, lambda *_: os._exit(1))
@@ -50,11 +81,6 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    if until_stdin_closes:
-        threading.Thread(target=_stop_at_end_of_stdin, args=[service], daemon=True).start()
-    print(f"{READY}{service.endpoint}", flush=True)  # noqa: T201
-    service.run()
-    print("stopped", flush=True)  # noqa: T201
 
 
 def _stop_at_end_of_stdin(service: Service) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from upscaler.client import Timing
 from upscaler.contract import Frame
+from upscaler.timings import Timing
 
 DETAIL = (690, 655, 240, 150)
 """Left, top, width and height of the magnified detail in the clip's 1920x1080 frame: the player,

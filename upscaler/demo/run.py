@@ -14,7 +14,7 @@ from rich.live import Live
 
 from protocol.errors import BadRequestError
 from upscaler import __version__
-from upscaler.client import Client, Timing
+from upscaler.client import Client
 from upscaler.console import console
 from upscaler.contract import Frame
 from upscaler.demo.pictures import draw_comparison, draw_latency
@@ -23,6 +23,7 @@ from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
 from upscaler.metrics import psnr_db
 from upscaler.service.process import ServiceProcess
+from upscaler.timings import Timing
 
 CLIP = Path(__file__).parent / "clip"
 NETWORK = "quicksrnet-small"

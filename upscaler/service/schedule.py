@@ -1,4 +1,4 @@
-"""Whose frame is next: first in, first out for each client, in turns among clients."""
+"""Whose frame is next, and whether it can still be ready in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Item = TypeVar("Item")
 
 
 class RoundRobin(Generic[Client, Item]):
-    """A queue in which one busy client delays another by at most one item. Not thread-safe."""
+    """A queue in which one busy client delays another by at most one item. Not thread-safe.
+
+    First in, first out for each client, in turns among clients.
+    """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Client, deque[Item]] = OrderedDict()
@@ -19,9 +22,17 @@ class RoundRobin(Generic[Client, Item]):
     def __len__(self) -> int:
         return sum(len(items) for items in self._waiting.values())
 
-    def add(self, client: Client, item: Item) -> None:
-        """Queue an item behind the client's others."""
-        self._waiting.setdefault(client, deque()).append(item)
+    def add(self, client: Client, item: Item, *, latest: bool = False) -> list[Item]:
+        """Queue an item behind the client's others, or, with `latest`, instead of them.
+
+        Returns those that it replaces. The client keeps its turn.
+        """
+        items = self._waiting.setdefault(client, deque())
+        replaced = list(items) if latest else []
+        if latest:
+            items.clear()
+        items.append(item)
+        return replaced
 
     def take(self) -> Item | None:
         """Remove and return the next item, or None; its client then waits for the others."""
@@ -36,3 +47,39 @@ class RoundRobin(Generic[Client, Item]):
     def discard(self, client: Client) -> list[Item]:
         """Remove and return all that a client has waiting."""
         return list(self._waiting.pop(client, ()))
+
+
+class Estimate:
+    """How long the next frame will take: a running mean, and twice the running deviation.
+
+    As in TCP's estimate of a round trip (RFC 6298), whose gains these are. Times in ns.
+    """
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._deviation = 0.0
+
+    @property
+    def ns(self) -> int:
+        """Time that most frames keep within; 0 before the first."""
+        return int(self._mean + 2 * self._deviation)
+
+    def add(self, taken_ns: int) -> None:
+        """Learn from a frame."""
+        if self._mean == 0:
+            self._mean, self._deviation = float(taken_ns), taken_ns / 4
+            return
+        self._deviation += (abs(taken_ns - self._mean) - self._deviation) / 4
+        self._mean += (taken_ns - self._mean) / 8
+
+    def relax(self) -> None:
+        """Believe a little less: it was not tried, so that it is tried again in a while.
+
+        Otherwise one slow moment would mean the fallback for ever.
+        """
+        self._mean *= 0.99
+        self._deviation *= 0.99
+
+    def misses(self, deadline_ns: int, now_ns: int) -> bool:
+        """Whether a frame that starts now is likely to be late; `deadline_ns` 0 is none."""
+        return bool(deadline_ns) and now_ns + self.ns > deadline_ns

@@ -9,68 +9,43 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from protocol.messages import Frame
+from protocol.messages import Frame, Outcome
 from upscaler.contract import Frame as Pixels
 from upscaler.contract import Upscaler
+from upscaler.service.lanes import Lane
+from upscaler.service.pixels import ClientPixels, Result
 from upscaler.service.schedule import RoundRobin
-from upscaler.transport import Delivery
 
 log = logging.getLogger(__name__)
 
 
-class ResultBuffer:
-    """Memory of one result. The worker may write it once ZeroMQ has let go of the last one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """What happens to a frame that would be late: another lane takes it, or it is dropped."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.pixels: Pixels = np.empty(shape, np.uint8)
-        self.delivery = Delivery()
-
-
-class ResultPool:
-    """Result buffers of one client, reused: a fresh 8 MB costs a millisecond of page faults."""
-
-    def __init__(self, shape: tuple[int, int, int], *, limit: int) -> None:
-        self._shape = shape
-        self._limit = limit
-        self._made = 0
-        self._free: deque[ResultBuffer] = deque()
-
-    def take(self) -> ResultBuffer | None:
-        """Return a buffer that nobody reads any more, or None when `limit` are on their way."""
-        for _ in range(len(self._free)):
-            buffer = self._free.popleft()
-            if buffer.delivery.done:
-                return buffer
-            self._free.append(buffer)
-        if self._made == self._limit:
-            return None
-        self._made += 1
-        return ResultBuffer(self._shape)
-
-    def give_back(self, buffer: ResultBuffer, delivery: Delivery) -> None:
-        """Return a buffer, to be reused when `delivery` is done."""
-        buffer.delivery = delivery
-        self._free.append(buffer)
+    lane: Lane | None
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One frame on its way. `source` is a view of the received message; times in ns.
+    """One frame on its way. `source` is where it lies, `result` where it goes; times in ns.
 
-    `results` is the pool that `result` goes back to; it tells one session of a peer from the next.
+    `pixels` is the session's; it tells one session of a peer from the next. `rescue` is None for
+    frames that are upscaled however late they are.
     """
 
     peer: bytes
     frame: Frame
     source: Pixels
-    result: ResultBuffer
-    results: ResultPool
-    upscaler: Upscaler
+    result: Result
+    pixels: ClientPixels
+    lane: Lane
     received_ns: int
+    latest: bool = False
+    rescue: Rescue | None = None
     started_ns: int = 0
     finished_ns: int = 0
+    outcome: Outcome = Outcome.UPSCALED
     error: Exception | None = None
 
 
@@ -93,11 +68,12 @@ class Worker:
         """Start the thread."""
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Queue a job."""
+    def submit(self, job: Job) -> list[Job]:
+        """Queue a job; returns those of its client that it replaces, when it is the `latest`."""
         with self._changed:
-            self._queue.add(job.peer, job)
+            replaced = self._queue.add(job.peer, job, latest=job.latest)
             self._changed.notify()
+        return replaced
 
     def forget(self, peer: bytes) -> None:
         """Drop what a client that has left still has waiting."""
@@ -128,18 +104,30 @@ class Worker:
             if self._stopping:
                 return
             if job is not None:
-                self._upscale(job)
+                _upscale(job)
                 self.finished.append(job)
+                # A job keeps its client's memory alive: not beyond its end.
+                del job
                 self._notify()
 
-    @staticmethod
-    def _upscale(job: Job) -> None:
-        job.started_ns = time.perf_counter_ns()
-        try:
-            job.upscaler(np.ascontiguousarray(job.source), job.result.pixels)
-        except Exception as error:  # noqa: BLE001 - whatever a runtime throws costs one frame only
-            job.error = error
-        job.finished_ns = time.perf_counter_ns()
+
+def _upscale(job: Job) -> None:
+    now_ns = time.perf_counter_ns()
+    lane = job.lane
+    if job.rescue is not None and lane.estimate.misses(job.frame.deadline_ns, now_ns):
+        lane.estimate.relax()
+        if job.rescue.lane is None:
+            job.outcome = Outcome.DROPPED
+            return
+        lane, job.outcome = job.rescue.lane, Outcome.FALLBACK
+    job.started_ns = now_ns
+    try:
+        lane.upscaler(job.pixels.dense(job.source), job.result.pixels)
+    except Exception as error:  # noqa: BLE001 - whatever a runtime throws costs one frame only
+        job.error = error
+    job.finished_ns = time.perf_counter_ns()
+    if job.error is None:
+        lane.estimate.add(job.finished_ns - now_ns)
 
 
 def _close(upscaler: Upscaler) -> None:

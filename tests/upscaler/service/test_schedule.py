@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscaler.service.schedule import RoundRobin
+from upscaler.service.schedule import Estimate, RoundRobin
 
 
 def drain(queue: RoundRobin[str, int]) -> list[int]:
@@ -54,3 +54,38 @@ def test_nobody_waits_for_more_than_one_item_of_each_other_client(
             if any(each[0] == item[0] for each in held):
                 waiting_since[item[0]] = taken
         assert len(queue) == len(held)
+
+
+def test_the_latest_replaces_its_clients_items_and_keeps_the_turn() -> None:
+    queue: RoundRobin[str, int] = RoundRobin()
+    assert queue.add("a", 1, latest=True) == []
+    queue.add("b", 10)
+    assert queue.add("a", 2, latest=True) == [1]
+    assert queue.add("b", 11) == []
+    assert [queue.take() for _ in range(4)] == [2, 10, 11, None]
+
+
+def test_an_estimate_covers_most_frames_and_follows_a_change() -> None:
+    estimate = Estimate()
+    assert not estimate.misses(1, 0)  # nothing is known yet
+    for taken in (10_000, 11_000, 9_000, 10_500) * 10:
+        estimate.add(taken)
+    assert 10_500 < estimate.ns < 14_000
+    assert estimate.misses(10_000, 0)
+    assert not estimate.misses(14_000, 0)
+    assert not estimate.misses(0, 0)  # no deadline
+    for _ in range(40):
+        estimate.add(30_000)
+    assert 29_000 < estimate.ns < 33_000
+
+
+def test_one_slow_moment_is_forgotten_without_being_tried() -> None:
+    estimate = Estimate()
+    for taken in (10_000, 10_000, 10_000, 900_000):
+        estimate.add(taken)
+    deadline_ns, relaxed = 16_000, 0
+    while estimate.misses(deadline_ns, 0):
+        estimate.relax()
+        relaxed += 1
+        assert relaxed < 600  # ten seconds at 60 a second
+    assert relaxed > 10

@@ -1,0 +1,152 @@
+"""What a service says of itself: to `upscaler top`, to Prometheus, and to whoever sends QUERY."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import pairwise
+
+import msgspec
+
+from protocol.errors import ErrorCode, ServiceError
+from protocol.messages import Outcome
+from upscaler.catalogue import Catalogue
+from upscaler.timings import STAGES, Statistics, Timing
+
+BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.33, 16.67, 33.33, 50.0, 100.0, 250.0, 1000.0)
+"""Upper bounds of the histograms' buckets: frames at 120, 60 and 30 fps among them."""
+
+
+class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs the networks."""
+
+    name: str
+    version: str
+    device: str
+    emulated: bool
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A network on offer; `weights_sha256` tells one training from another."""
+
+    name: str
+    method: str
+    scale: str
+    weights_sha256: str
+
+
+class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One session. `statistics` are the service's own: it does not know when results arrive."""
+
+    id: str
+    name: str
+    method: str
+    fallback: str
+    engine: str
+    emulated: bool
+    size: str
+    upscaled: str
+    pixel_format: str
+    transport: str
+    delivery: str
+    credits: int
+    in_flight: int
+    statistics: Statistics
+
+
+class Histogram(msgspec.Struct, kw_only=True):
+    """Durations of one stage: counts by bucket of BOUNDS_MS and beyond, and their sum."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    sum_ms: float = 0.0
+
+    def add(self, spent_ms: float) -> None:
+        """Count one frame."""
+        self.counts[bisect_left(BOUNDS_MS, spent_ms)] += 1
+        self.sum_ms += spent_ms
+
+
+class MethodTotals(msgspec.Struct, kw_only=True):
+    """All frames of one method since the service started: counters never go back."""
+
+    upscaled: int = 0
+    fallbacks: int = 0
+    dropped: int = 0
+    missed: int = 0
+    failed: int = 0
+    stages: dict[str, Histogram] = msgspec.field(default_factory=dict)
+
+    def add(self, timing: Timing) -> None:
+        """Count the stages of a frame as far as the service sees them."""
+        for stage, (began_ns, ended_ns) in zip(STAGES, pairwise(timing.times_ns), strict=True):
+            if began_ns and ended_ns:
+                self.stages.setdefault(stage, Histogram()).add((ended_ns - began_ns) / 1e6)
+
+
+class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as it is now."""
+
+    version: str
+    pid: int
+    endpoint: str
+    uptime_s: float
+    engine: EngineReport | None
+    models: list[ModelReport]
+    methods: list[str]
+    clients: list[ClientReport]
+    totals: dict[str, MethodTotals]
+
+
+class Totals:
+    """What became of all frames since the service started, by method."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, MethodTotals] = {}
+
+    def add(self, method: str, timing: Timing, outcome: Outcome) -> None:
+        """Count a frame that was answered."""
+        totals = self.methods.setdefault(method, MethodTotals())
+        totals.upscaled += outcome is Outcome.UPSCALED
+        totals.fallbacks += outcome is Outcome.FALLBACK
+        totals.dropped += outcome is Outcome.DROPPED
+        totals.missed += timing.missed
+        if outcome is not Outcome.DROPPED:
+            totals.add(timing)
+
+    def add_failure(self, method: str) -> None:
+        """Count a frame that an upscaler failed on."""
+        self.methods.setdefault(method, MethodTotals()).failed += 1
+
+
+def describe_catalogue(catalogue: Catalogue) -> tuple[EngineReport | None, list[ModelReport]]:
+    """The engine, if any method on offer needs one, and the networks."""
+    networks = catalogue.networks
+    if not networks:
+        return None, []
+    engine = catalogue.engine
+    reported = EngineReport(
+        name=engine.name, version=engine.version, device=engine.device, emulated=engine.emulated
+    )
+    models = [
+        ModelReport(
+            name=model.card.name,
+            method=model.card.method,
+            scale=model.card.scale,
+            weights_sha256=model.card.weights_sha256,
+        )
+        for model in networks
+    ]
+    return reported, models
+
+
+def encode_report(report: ServiceReport) -> bytes:
+    """Return the second part of REPORT."""
+    return msgspec.json.encode(report)
+
+
+def decode_report(text: bytes | memoryview) -> ServiceReport:
+    """Read the second part of REPORT; raises ServiceError for what is none of this version."""
+    try:
+        return msgspec.json.decode(text, type=ServiceReport)
+    except msgspec.MsgspecError as error:
+        msg = f"the service's report cannot be read ({error}); use the same version on both sides"
+        raise ServiceError(msg, code=ErrorCode.UNSUPPORTED_VERSION) from error
