@@ -22,6 +22,7 @@ def run(
     models: Sequence[str],
     methods: Sequence[str],
     threads: int | None,
+    reuse: bool = False,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -29,7 +30,9 @@ def run(
     With `until_stdin_closes` also until whoever holds the other end of stdin has gone.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
+    catalogue = Catalogue(
+        engine=engine, models=models, methods=methods, threads=threads, reuse=reuse
+    )
     print(f"upscaler {__version__}")  # noqa: T201
     if catalogue.needs_engine:
         chosen = catalogue.engine
@@ -38,6 +41,8 @@ def run(
         for model in catalogue.networks:
             card = model.card
             print(f"model     {card.name}: {float(card.ratio):g}x, {card.quantisation}")  # noqa: T201
+        if reuse:
+            print("reuse     networks compute what changed since the frame before")  # noqa: T201
     else:
         print("engine    none: filters only")  # noqa: T201
     print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201

@@ -23,7 +23,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,7 @@ from upscaler.engines.reuse_kernels import WORDS, cover, spread, take_changed
 from upscaler.models.geometry import Geometry, geometry_of
 from upscaler.models.library import Model
 from upscaler.models.specialise import specialise
+from upscaler.streaming import stream
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class _Window:
     source: Frame
     result: Frame
     places: NDArray[np.intp]
-    cost_ms: float = inf
+    cost_ms: float = 0.0
 
     @property
     def height(self) -> int:
@@ -147,11 +147,19 @@ class ReusingUpscaler:
     straight through `full`, and looks at some rows of each until the picture stands.
     Allocates nothing per frame.
 
-    At the start it compares windows with the frame they were cut from, and measures what each
-    costs. Raises EngineError when they differ.
+    At the start it compares windows with the frame they were cut from. Raises EngineError when they
+    differ. `costs_ms`, for the frame and each of the windows, decide when a frame is computed
+    whole; they are measured when None.
     """
 
-    def __init__(self, full: Upscaler, windows: Sequence[Upscaler], geometry: Geometry) -> None:
+    def __init__(
+        self,
+        full: Upscaler,
+        windows: Sequence[Upscaler],
+        geometry: Geometry,
+        *,
+        costs_ms: Sequence[float] | None = None,
+    ) -> None:
         self.name = full.name
         self.engine = full.engine
         self.device = full.device
@@ -161,7 +169,8 @@ class ReusingUpscaler:
         self._full = full
         self._scale = Fraction(full.output_shape[0], full.input_shape[0])
         self._side, self._halo = _grid(geometry)
-        self._spread = -(-geometry.reach // self._side)
+        # A cell changes as a whole.
+        self._spread = -(-self._halo // self._side)
         height, width, channels = full.input_shape
         grid = (-(-height // self._side), -(-width // self._side))
         self._changed = np.zeros(grid, np.uint8)
@@ -189,7 +198,10 @@ class ReusingUpscaler:
         self._whole_in_a_row = 0
         self._closed = False
         self._statistics = ReuseStatistics()
-        self._full_ms = self._calibrate()
+        self._check_windows()
+        self._full_ms, *window_costs_ms = costs_ms or self._measured_ms()
+        for window, cost_ms in zip(self._windows, window_costs_ms, strict=True):
+            window.cost_ms = cost_ms
 
     @property
     def statistics(self) -> ReuseStatistics:
@@ -216,7 +228,7 @@ class ReusingUpscaler:
         else:
             np.copyto(self._source, src)
             self._compute_whole()
-        np.copyto(dst, self._result)
+        stream(self._result, dst)
         self._moving = self._whole_in_a_row >= PATIENCE
         self._valid = not self._moving
 
@@ -294,15 +306,12 @@ class ReusingUpscaler:
         new = src.reshape(src.shape[0], -1).view(word)
         old = self._source.reshape(src.shape[0], -1).view(word)
         words = self._side * self.input_shape[2] // word.itemsize
-        # On one thread, as is the copy of the result: to wake a second one takes longer.
+        # On one thread, as the copy of the result is: to wake a second one takes longer.
         marked: int = take_changed(new, old, self._changed, words, self._side, step)
         return marked
 
-    def _calibrate(self) -> float:
-        """Check that windows agree with the whole frame, and measure both; return the latter's ms.
-
-        The fastest of some runs: what is busy beside us now may not be so later.
-        """
+    def _check_windows(self) -> None:
+        """Raise EngineError unless windows give the frame's results, at borders and inside."""
         random = np.random.default_rng(0)
         self._source[...] = random.integers(0, 256, self._source.shape, np.uint8)
         self._full(self._source, self._result)
@@ -321,13 +330,17 @@ class ReusingUpscaler:
                     "would not be exact: leave it out, or choose another engine"
                 )
                 raise EngineError(msg)
-        full_ms = inf
-        for _ in range(1 if self.emulated else CALIBRATIONS):
-            full_ms = min(full_ms, _timed(self._full, self._source, self._result))
-            for window in self._windows:
-                taken_ms = _timed(window.upscaler, window.source, window.result)
-                window.cost_ms = min(window.cost_ms, taken_ms)
-        return full_ms
+
+    def _measured_ms(self) -> list[float]:
+        """Time the frame and each window; everything has run once.
+
+        The fastest of some runs: what is busy beside us now may not be so later.
+        """
+        ran = [(self._full, self._source, self._result)]
+        ran += [(each.upscaler, each.source, each.result) for each in self._windows]
+        rounds = 1 if self.emulated else CALIBRATIONS
+        times = [[_timed(*each) for each in ran] for _ in range(rounds)]
+        return [min(each) for each in zip(*times, strict=True)]
 
     def _count(self, **more: int) -> None:
         now = self._statistics
