@@ -104,8 +104,8 @@ def run(
             for turn, frames in enumerate(scene):
                 taken = measure(plain, reusing, frames)
                 if turn:  # by then reuse has found out what kind of picture it is
-                    for known, more in zip(times, taken, strict=True):
-                        known += more
+                    times[0].extend(taken[0])
+                    times[1].extend(taken[1])
                     bar.advance(task, TURN)
             after = reusing.statistics
             without, found = (percentiles(each) for each in times)
@@ -145,13 +145,14 @@ def measure(
     Raises EngineError when a result differs.
     """
     times: tuple[list[float], list[float]] = [], []
-    results = [[np.full(plain.output_shape, 1, np.uint8) for _ in frames] for _ in times]
+    shape = (len(frames), *plain.output_shape)
+    results = np.full(shape, 1, np.uint8), np.full(shape, 1, np.uint8)
     for upscaler, taken, buffers in zip((plain, reusing), times, results, strict=True):
         for frame, buffer in zip(frames, buffers, strict=True):
             began = time.perf_counter_ns()
             upscaler(frame, buffer)
             taken.append((time.perf_counter_ns() - began) / 1e6)
-    if not np.array_equal(*results):
+    if not np.array_equal(results[0], results[1]):
         msg = f"{plain.name} with reuse differs from {plain.name} without"
         raise EngineError(msg)
     return times
