@@ -6,7 +6,8 @@ On CPUs without VNNI its 8-bit convolution adds pairs of products in 16 bits and
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from upscaler.engines.base import Facts, NetworkUpscaler, compile_failed, facts_
 from upscaler.machine import cpu_name
 from upscaler.models.library import Model
 from upscaler.models.specialise import specialise
+
+if TYPE_CHECKING:
+    import onnx
 
 NAME = "onnxruntime"
 PROVIDER = "CPUExecutionProvider"
@@ -78,6 +82,25 @@ class SessionUpscaler(NetworkUpscaler):
     def _release(self) -> None:
         # The binding refers to the session.
         del self._binding, self._session
+
+
+def graph_runner(proto: onnx.ModelProto, *, threads: int) -> Callable[[], None]:
+    """Compile a graph of one uint8 input of fixed shape; return what runs it once, on equal bytes.
+
+    For benchmarks. Raises EngineError when onnxruntime is missing.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = ERRORS_ONLY
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=[PROVIDER])
+    source = session.get_inputs()[0]
+    feed = {source.name: np.full(source.shape, 201, np.uint8)}
+
+    def run() -> None:
+        session.run(None, feed)
+
+    return run
 
 
 def import_onnxruntime() -> Any:
