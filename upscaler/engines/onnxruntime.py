@@ -1,7 +1,7 @@
 """Runs models on the CPU provider of onnxruntime: the reference that the others are held against.
 
-On CPUs without VNNI its 8-bit convolution adds pairs of products in 16 bits and saturates
-(uint8 x int8, AVX2), so that large weights may be off there; the other engines do not share that.
+On CPUs without VNNI its 8-bit convolution adds pairs of products in 16 bits and saturates, as
+OpenVINO's does: see `models.saturation`.
 
 Depth-to-space would take 7% (rgb8) to 10% (rgba8) of the time, medians of 25 pairs at 540p to 1080p
 on two Zen 3 cores, so the graph is cut before it and `engines.unfold` moves the bytes.
@@ -18,8 +18,9 @@ from protocol.errors import EngineError
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
 from upscaler.engines.base import Facts, NetworkUpscaler, compile_failed, facts_of
-from upscaler.machine import cpu_name
+from upscaler.machine import cpu_name, saturates_pairs
 from upscaler.models.library import Model
+from upscaler.models.saturation import avoid_saturation
 from upscaler.models.specialise import cut_depth_to_space, specialise
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class OnnxRuntimeEngine:
         network = specialise(model, size, pixel_format)
         unfold = None
         if model.card.quantised:
+            if saturates_pairs():
+                avoid_saturation(network)
             from upscaler.engines.unfold import Unfold
 
             shape = cut_depth_to_space(network, channels=pixel_format.channels)

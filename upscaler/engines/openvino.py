@@ -17,7 +17,9 @@ from protocol.errors import EngineError
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
 from upscaler.engines.base import Facts, NetworkUpscaler, compile_failed, facts_of
+from upscaler.machine import saturates_pairs
 from upscaler.models.library import Model
+from upscaler.models.saturation import avoid_saturation
 from upscaler.models.specialise import cut_depth_to_space, specialise
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class OpenVinoEngine:
         network = specialise(model, size, pixel_format)
         unfold = None
         if model.card.quantised:
+            if saturates_pairs():
+                avoid_saturation(network)
             from upscaler.engines.unfold import Unfold
 
             shape = cut_depth_to_space(network, channels=pixel_format.channels)
