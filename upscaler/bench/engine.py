@@ -23,7 +23,7 @@ from upscaler.models.geometry import geometry_of
 
 @dataclass(slots=True, kw_only=True)
 class Contestant:
-    """One upscaler and the times of its frames.
+    """One upscaler and the times of its frames; CPU times are of all threads together.
 
     `multiply_adds` are a network's, for each input pixel in RGB; zero for a filter.
     """
@@ -34,6 +34,7 @@ class Contestant:
     multiply_adds: float = 0.0
     first_ms: float = 0.0
     times_ms: list[float] = field(default_factory=list)
+    cpu_times_ms: list[float] = field(default_factory=list)
 
 
 def run(
@@ -63,7 +64,7 @@ def run(
         f"{frame_size} to {upscaled_size(frame_size, ratio)} {colour.label}, {threads} threads, "
         f"{cpu_name()}",
         *("method and engine", "p50 ms", "p90 ms", "min ms", f"x {contestants[0].label}"),
-        *("p50 / floor", "min / floor", "in turn"),
+        *("p50 / floor", "CPU / floor"),
     )
     for each in contestants:
         latency = percentiles(each.times_ms)
@@ -73,10 +74,12 @@ def run(
             f"{latency.p90_ms:.2f}",
             f"{min(each.times_ms):.2f}",
             f"{latency.p50_ms / first:.2f}",
-            *_over_floor(each, frame_size, rates),
+            *_over_floor(each, frame_size, rates, threads),
         )
     console.print(shown)
-    console.print("in turn: over the floor by the rate measured just before; half are below")
+    console.print(
+        "CPU / floor: CPU time of all threads, which other programs hardly change, in turns"
+    )
     for line in describe(peak, threads):
         console.print(line)
     for cost in dict.fromkeys(each.multiply_adds for each in contestants if each.multiply_adds):
@@ -89,18 +92,19 @@ def run(
         each.upscaler.close()
 
 
-def _over_floor(contestant: Contestant, size: Size, rates: Sequence[float]) -> list[str]:
-    """Median and least time over the floor, and the median of each over that of its round.
+def _over_floor(
+    contestant: Contestant, size: Size, rates: Sequence[float], threads: int
+) -> list[str]:
+    """Median time over the floor; and CPU time of a thread over the floor of its round, the median.
 
     `rates` are multiply-adds per second, one for each round and the first that does not count.
     """
     if not contestant.multiply_adds:
-        return [""] * 3
+        return [""] * 2
     floors_ms = 1e3 * contestant.multiply_adds * size.pixels / np.array(rates)
-    times_ms = np.array(contestant.times_ms)
-    ratios = np.median(times_ms), times_ms.min(), np.median(times_ms / floors_ms[1:])
-    least = floors_ms.min()
-    return [f"{value:.2f}" for value in (ratios[0] / least, ratios[1] / least, ratios[2])]
+    cpu_ms = np.array(contestant.cpu_times_ms) / threads
+    ratios = np.median(contestant.times_ms) / floors_ms.min(), np.median(cpu_ms / floors_ms[1:])
+    return [f"{ratio:.2f}" for ratio in ratios]
 
 
 def measure(
@@ -120,11 +124,12 @@ def measure(
             if between is not None:
                 between()
             for each in contestants:
-                began = time.perf_counter_ns()
+                began, began_cpu = time.perf_counter_ns(), time.process_time_ns()
                 each.upscaler(frame, each.result)
                 taken_ms = (time.perf_counter_ns() - began) / 1e6
                 if turn:
                     each.times_ms.append(taken_ms)
+                    each.cpu_times_ms.append((time.process_time_ns() - began_cpu) / 1e6)
                 else:
                     each.first_ms = taken_ms
             if turn:

@@ -23,6 +23,7 @@ def contestant(times_ms: list[float], multiply_adds: float) -> Contestant:
         result=result,
         multiply_adds=multiply_adds,
         times_ms=times_ms,
+        cpu_times_ms=[2 * each for each in times_ms],
     )
 
 
@@ -57,8 +58,9 @@ def test_multiply_adds_are_of_the_model_in_rgb() -> None:
 def test_over_the_floor() -> None:
     # 1,000 multiply-adds for each of 32 pixels: 1 ms at 32 million per second, 2 ms at 16.
     each = contestant([2.0, 4.0, 3.0], multiply_adds=1000)
-    assert _over_floor(each, Size(8, 4), [16e6, 32e6, 16e6, 16e6]) == ["3.00", "2.00", "2.00"]
-    assert _over_floor(contestant([1.0], 0), Size(8, 4), [1.0, 1.0]) == ["", "", ""]
+    # Two threads of as much CPU time each.
+    assert _over_floor(each, Size(8, 4), [16e6, 32e6, 16e6, 16e6], 2) == ["3.00", "2.00"]
+    assert _over_floor(contestant([1.0], 0), Size(8, 4), [1.0, 1.0], 1) == ["", ""]
 
 
 def test_every_round_runs_each_once_after_what_comes_between() -> None:
@@ -67,4 +69,6 @@ def test_every_round_runs_each_once_after_what_comes_between() -> None:
     frame = game_frame(Size(8, 4), PixelFormat.RGB8)
     measure(pair, frame, 3, between=lambda: calls.append(len(pair[0].times_ms)))
     assert calls == [0, 0, 1, 2]
-    assert all(len(each.times_ms) == 3 and each.first_ms > 0 for each in pair)
+    assert all(
+        len(each.times_ms) == len(each.cpu_times_ms) == 3 and each.first_ms > 0 for each in pair
+    )
