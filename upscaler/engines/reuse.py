@@ -48,7 +48,9 @@ STILL_SHARE = 0.5
 """A moving picture stands when less than this share of its blocks changed, in the one row of each
 that is looked at. Reuse pays up to 0.8 or so; the distance keeps a picture between the two from
 going to and fro."""
-CALIBRATIONS = 3
+WORTH = 0.9
+"""Windows are run when they cost less than this share of a whole frame."""
+CALIBRATIONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +253,7 @@ class ReusingUpscaler:
         spread(self._changed, self._dirty, self._spread)
         costs = [(self._cover(window) * window.cost_ms, window) for window in self._windows]
         cost_ms, window = min(costs, key=lambda each: each[0], default=(self._full_ms, None))
-        if window is None or cost_ms >= self._full_ms:
+        if window is None or cost_ms >= WORTH * self._full_ms:
             self._compute_whole()
             return
         count = self._cover(window)
@@ -334,13 +336,21 @@ class ReusingUpscaler:
     def _measured_ms(self) -> list[float]:
         """Time the frame and each window; everything has run once.
 
-        The fastest of some runs: what is busy beside us now may not be so later.
+        The fastest of some runs: what is busy beside us now may not be so later. A window counts as
+        no cheaper than its share of the frame, as it is within 5 %; when it seems to be, the frame
+        was disturbed, and believing it would run more pixels in windows than the frame has.
         """
         ran = [(self._full, self._source, self._result)]
         ran += [(each.upscaler, each.source, each.result) for each in self._windows]
         rounds = 1 if self.emulated else CALIBRATIONS
         times = [[_timed(*each) for each in ran] for _ in range(rounds)]
-        return [min(each) for each in zip(*times, strict=True)]
+        full_ms, *windows_ms = (min(each) for each in zip(*times, strict=True))
+        pixels = self._full.input_shape[0] * self._full.input_shape[1]
+        shares = [each.height * each.width / pixels for each in self._windows]
+        return [
+            full_ms,
+            *(max(ms, share * full_ms) for ms, share in zip(windows_ms, shares, strict=True)),
+        ]
 
     def _count(self, **more: int) -> None:
         now = self._statistics

@@ -333,7 +333,10 @@ def test_loads_measures_and_says_what_the_network_is(caplog: pytest.LogCaptureFi
     assert (upscaler.device, upscaler.emulated) == (engine.device, False)
     assert upscaler.output_shape == (258, 330, 4)
     assert upscaler._full_ms > 0
-    assert all(window.cost_ms > 0 for window in upscaler._windows)
+    pixels = SIZE.pixels
+    for window in upscaler._windows:  # however disturbed the measurement was
+        share = window.height * window.width / pixels
+        assert window.cost_ms >= share * upscaler._full_ms
     with caplog.at_level(logging.INFO):
         upscaler.close()
     assert "quicksrnet-small with reuse, 0 frames" in caplog.text
