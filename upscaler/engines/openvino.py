@@ -3,8 +3,8 @@
 What its CPU plugin executes for the graphs of `trainer.graph` (2026.4, from the executed graph):
 uint8 NHWC convolutions (oneDNN brgconv), nothing in float. The two layout changes left in the list
 are "fake": a view of the same bytes. Its depth-to-space would take 12% of the time, so the graph is
-cut before it and `engines.unfold` moves the bytes. Without VNNI its convolutions add pairs of products
-in 16 bits and saturate: see `models.saturation`.
+cut before it and `engines.unfold` moves the bytes. Without VNNI its convolutions add pairs of
+products in 16 bits and saturate: see `models.saturation`.
 """
 
 from __future__ import annotations
