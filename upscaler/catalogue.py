@@ -11,6 +11,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
 from upscaler.engines.library import check_engine_name, select_engine
+from upscaler.engines.reuse import check_reusable, load_reusing
 from upscaler.filters.library import FILTERS, SHARPENED, is_filter, make_filter
 from upscaler.filters.options import DEFAULT_SHARPNESS_STOPS, check_no_options, split_method
 from upscaler.models.library import Model, find_model, shipped
@@ -20,7 +21,8 @@ class Catalogue:
     """Networks on one engine, given by name or ready made, and the filters.
 
     `models` are names or files; none means the shipped quantised ones. `methods` restricts what is
-    offered and puts its first member forward as the default.
+    offered and puts its first member forward as the default. With `reuse` networks compute what
+    changed since the frame before, see `engines.reuse`; float models are then refused.
     """
 
     def __init__(
@@ -30,12 +32,17 @@ class Catalogue:
         models: Sequence[str] = (),
         methods: Sequence[str] = (),
         threads: int | None = None,
+        reuse: bool = False,
     ) -> None:
         if isinstance(engine, str):
             check_engine_name(engine)
         self._engine = engine
         self._threads = threads
+        self._reuse = reuse
         chosen = [find_model(model) for model in models] or _shipped_by_cost()
+        if reuse:
+            for model in chosen:
+                check_reusable(model)
         self._models: dict[tuple[str, Fraction], Model] = {
             (model.card.method, model.card.ratio): model for model in chosen
         }
@@ -106,6 +113,8 @@ class Catalogue:
 
     def load(self, model: Model, request: Request) -> Upscaler:
         """Make the upscaler for a request with a given model."""
+        if self._reuse:
+            return load_reusing(self.engine, model, request.size, request.pixel_format)
         return self.engine.load(model, request.size, request.pixel_format)
 
     def concerns(self, model: Model, request: Request) -> bool:

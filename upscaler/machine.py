@@ -19,3 +19,14 @@ def cpu_name() -> str:
         if key.strip() == "model name":
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+@cache
+def saturates_pairs() -> bool:
+    """Whether uint8 x int8 convolutions saturate in 16 bits here: x86 without VNNI."""
+    from llvmlite import binding
+
+    if platform.machine().lower() not in {"x86_64", "amd64", "x86", "i686"}:
+        return False
+    features = binding.get_host_cpu_features()
+    return not (features.get("avx512vnni") or features.get("avxvnni"))

@@ -9,6 +9,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size
 from upscaler.catalogue import Catalogue
 from upscaler.contract import Request
+from upscaler.engines.reuse import ReusingUpscaler
 from upscaler.models.library import shipped
 
 
@@ -61,3 +62,16 @@ def test_filters_take_options_and_any_ratio() -> None:
         catalogue.open(replace(request, method="quicksrnet-small:denoise"))
     with pytest.raises(BadRequestError, match=r"quicksrnet-small has no model for 1\.3x"):
         catalogue.open(replace(request, method="quicksrnet-small"))
+
+
+def test_networks_reuse_what_did_not_change_when_told_to() -> None:
+    catalogue = Catalogue(engine="onnxruntime", reuse=True)
+    request = Request(
+        method="", size=Size(64, 36), scale=Fraction(2), pixel_format=PixelFormat.RGB8
+    )
+    upscaler = catalogue.open(request)
+    assert isinstance(upscaler, ReusingUpscaler)
+    upscaler.close()
+    assert not isinstance(catalogue.open(replace(request, method="fsr1")), ReusingUpscaler)
+    with pytest.raises(BadRequestError, match="quicksrnet-small-x2-float is a float model"):
+        Catalogue(models=["quicksrnet-small-x2-float"], reuse=True)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
 from protocol.frames import PixelFormat, Size, parse_format, parse_scale, upscaled_size
+from upscaler.bench.floor import Peak, describe
 from upscaler.bench.frames import game_frame
 from upscaler.catalogue import Catalogue
 from upscaler.console import console, progress, table
 from upscaler.contract import Frame, Request, Upscaler
-from upscaler.filters.library import filters_at
+from upscaler.filters.library import filters_at, is_filter
 from upscaler.latency import percentiles
 from upscaler.machine import cpu_name
+from upscaler.models.geometry import geometry_of
 
 
 @dataclass(slots=True, kw_only=True)
 class Contestant:
-    """One upscaler and the times of its frames."""
+    """One upscaler and the times of its frames; CPU times are of all threads together.
+
+    `multiply_adds` are a network's, for each input pixel in RGB; zero for a filter.
+    """
 
     label: str
     upscaler: Upscaler
     result: Frame
+    multiply_adds: float = 0.0
     first_ms: float = 0.0
     times_ms: list[float] = field(default_factory=list)
+    cpu_times_ms: list[float] = field(default_factory=list)
 
 
 def run(
@@ -45,12 +52,19 @@ def run(
     upscaled_size(frame_size, ratio)
     contestants = list(_open(frame_size, ratio, colour, engines, threads))
     frame = game_frame(frame_size, colour)
-    measure(contestants, frame, rounds)
+    peak, rates = Peak(threads), []
+
+    def sample() -> None:
+        peak.sample()
+        rates.append(peak.latest)
+
+    measure(contestants, frame, rounds, between=sample)
     first = np.median(contestants[0].times_ms)
     shown = table(
         f"{frame_size} to {upscaled_size(frame_size, ratio)} {colour.label}, {threads} threads, "
         f"{cpu_name()}",
         *("method and engine", "p50 ms", "p90 ms", "min ms", f"x {contestants[0].label}"),
+        *("p50 / floor", "CPU / floor"),
     )
     for each in contestants:
         latency = percentiles(each.times_ms)
@@ -60,23 +74,62 @@ def run(
             f"{latency.p90_ms:.2f}",
             f"{min(each.times_ms):.2f}",
             f"{latency.p50_ms / first:.2f}",
+            *_over_floor(each, frame_size, rates, threads),
         )
     console.print(shown)
+    console.print(
+        "CPU / floor: CPU time of all threads, which other programs hardly change, in turns"
+    )
+    for line in describe(peak, threads):
+        console.print(line)
+    for cost in dict.fromkeys(each.multiply_adds for each in contestants if each.multiply_adds):
+        console.print(
+            f"floor: {int(cost):,} multiply-adds per pixel x {frame_size.pixels:,} pixels / "
+            f"{peak.rate / 1e9:.1f} billion per second = "
+            f"{1e3 * cost * frame_size.pixels / peak.rate:.1f} ms"
+        )
     for each in contestants:
         each.upscaler.close()
 
 
-def measure(contestants: Sequence[Contestant], frame: Frame, rounds: int) -> None:
-    """Run each contestant once in every round; the first round is kept apart, as `first_ms`."""
+def _over_floor(
+    contestant: Contestant, size: Size, rates: Sequence[float], threads: int
+) -> list[str]:
+    """Median time over the floor; and CPU time of a thread over the floor of its round, the median.
+
+    `rates` are multiply-adds per second, one for each round and the first that does not count.
+    """
+    if not contestant.multiply_adds:
+        return [""] * 2
+    floors_ms = 1e3 * contestant.multiply_adds * size.pixels / np.array(rates)
+    cpu_ms = np.array(contestant.cpu_times_ms) / threads
+    ratios = np.median(contestant.times_ms) / floors_ms.min(), np.median(cpu_ms / floors_ms[1:])
+    return [f"{ratio:.2f}" for ratio in ratios]
+
+
+def measure(
+    contestants: Sequence[Contestant],
+    frame: Frame,
+    rounds: int,
+    *,
+    between: Callable[[], None] | None = None,
+) -> None:
+    """Run each contestant once in every round; the first round is kept apart, as `first_ms`.
+
+    `between` is called before each round.
+    """
     with progress() as bar:
         task = bar.add_task("rounds", total=rounds)
         for turn in range(rounds + 1):
+            if between is not None:
+                between()
             for each in contestants:
-                began = time.perf_counter_ns()
+                began, began_cpu = time.perf_counter_ns(), time.process_time_ns()
                 each.upscaler(frame, each.result)
                 taken_ms = (time.perf_counter_ns() - began) / 1e6
                 if turn:
                     each.times_ms.append(taken_ms)
+                    each.cpu_times_ms.append((time.process_time_ns() - began_cpu) / 1e6)
                 else:
                     each.first_ms = taken_ms
             if turn:
@@ -101,8 +154,20 @@ def _open(
             Contestant(
                 label=f"{upscaler.name} {upscaler.engine}{emulated}",
                 upscaler=upscaler,
+                multiply_adds=_multiply_adds(catalogue, method, scale),
                 # Written, so that the first frame does not pay for the caller's memory.
                 result=np.full(upscaler.output_shape, 1, np.uint8),
             )
         )
     return contestants
+
+
+def _multiply_adds(catalogue: Catalogue, method: str, scale: Fraction) -> float:
+    if is_filter(method):
+        return 0.0
+    model = next(
+        each
+        for each in catalogue.networks
+        if (each.card.method, each.card.ratio) == (method, scale)
+    )
+    return float(geometry_of(model.proto(), scale).multiply_adds)

@@ -15,10 +15,11 @@ from capture.files import open_files
 from protocol.errors import BadImageError, BadRequestError
 from protocol.frames import PixelFormat, Size, check_size, parse_scale, upscaled_size
 from upscaler.catalogue import Catalogue
-from upscaler.cli.main import parse_size
+from upscaler.cli.options import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
 from upscaler.engines.library import check_engine_name
+from upscaler.engines.reuse import ReusingUpscaler
 from upscaler.filters.library import FILTERS, is_filter, make_filter
 from upscaler.filters.options import check_sharpness
 from upscaler.images import read_image, write_image
@@ -38,6 +39,7 @@ class FileJob:
     engine: str
     models: tuple[str, ...]
     threads: int | None
+    reuse: bool = False
 
     @classmethod
     def parse(
@@ -50,6 +52,7 @@ class FileJob:
         engine: str,
         models: Sequence[str],
         threads: int | None,
+        reuse: bool = False,
     ) -> Self:
         """Read the options of the command line; raises BadRequestError where they contradict."""
         if scale is not None and target is not None:
@@ -68,6 +71,7 @@ class FileJob:
             engine=engine,
             models=tuple(models),
             threads=threads,
+            reuse=reuse,
         )
 
     def upscaled(self, size: Size) -> Size:
@@ -81,7 +85,9 @@ class FileJob:
 
     def open(self, size: Size, pixel_format: PixelFormat) -> Upscaler:
         """Make the upscaler for frames of `size`."""
-        catalogue = Catalogue(engine=self.engine, models=self.models, threads=self.threads)
+        catalogue = Catalogue(
+            engine=self.engine, models=self.models, threads=self.threads, reuse=self.reuse
+        )
         if self.target is not None:
             return make_filter(
                 self.method,
@@ -138,7 +144,10 @@ def upscale_video(source: Path, target: Path, job: FileJob) -> None:
                 write(result)
                 bar.advance(task)
             count = int(bar.tasks[task].completed)
+        upscaler.close()
     print(f"{target}: {count} frames of {upscaled} by {_describe(upscaler)}")  # noqa: T201
+    if isinstance(upscaler, ReusingUpscaler):
+        print(f"reuse: {upscaler.statistics}")  # noqa: T201
 
 
 def _upscale_alpha(alpha: Frame, size: Size, upscaled: Size, *, nearest: bool) -> Frame:

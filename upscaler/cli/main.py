@@ -10,8 +10,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from protocol.errors import BadRequestError
 from upscaler.cli import service_commands
+from upscaler.cli.bench_commands import bench
+from upscaler.cli.options import Engine, InputSize, Reuse, parse_size
 from upscaler.cli.running import run
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
@@ -24,11 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-bench = typer.Typer(
-    help="Measure speed and quality; everything compared is measured in one run.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(bench, name="bench")
 npu = typer.Typer(
     help="What runs on the Qualcomm NPU; emulated on x86_64, and said so.",
@@ -38,13 +34,6 @@ npu = typer.Typer(
 app.add_typer(npu, name="npu")
 service_commands.register(app, DEFAULT_ENDPOINT)
 
-Engine = Annotated[
-    str,
-    typer.Option(
-        help="auto, npu, openvino or onnxruntime. auto never picks an emulated NPU.",
-        metavar="NAME",
-    ),
-]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -79,7 +68,6 @@ TargetSize = Annotated[
 Sharpness = Annotated[
     float, typer.Option(help="FSR1 sharpness in stops; 0 is sharpest.", metavar="STOPS")
 ]
-InputSize = Annotated[str, typer.Option("--size", help="Size of the input.", metavar="WxH")]
 
 
 @app.command()
@@ -105,6 +93,7 @@ def serve(
             max=65535,
         ),
     ] = None,
+    reuse_unchanged: Reuse = False,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run the service until SIGINT or SIGTERM."""
@@ -117,6 +106,7 @@ def serve(
         methods=method or [],
         threads=threads,
         metrics=metrics,
+        reuse=reuse_unchanged,
         until_stdin_closes=until_stdin_closes,
     )
 
@@ -174,6 +164,7 @@ def video(
     engine: Engine = "auto",
     model: Models = None,
     threads: Threads = None,
+    reuse_unchanged: Reuse = False,
 ) -> None:
     """Upscale a video file, or a folder of images into a video; without sound."""
     from upscaler.cli.files import FileJob, upscale_video
@@ -189,6 +180,7 @@ def video(
             engine=engine,
             models=model or [],
             threads=threads,
+            reuse=reuse_unchanged,
         ),
     )
 
@@ -291,90 +283,6 @@ def doctor(
     raise typer.Exit(run(as_json=as_json))
 
 
-@bench.command("engine")
-def bench_engine(
-    size: InputSize = "960x540",
-    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
-    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(help="Engines to compare; repeatable. openvino and onnxruntime by default."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="Frames for each.", min=3)] = 30,
-    threads: Annotated[int, typer.Option(help="Threads of each engine.", min=1)] = 2,
-) -> None:
-    """Time inference and filters alone, interleaved frame by frame."""
-    from upscaler.bench.engine import run
-
-    run(
-        size=parse_size(size),
-        scale=scale,
-        pixel_format=pixel_format,
-        engines=engine or ["openvino", "onnxruntime"],
-        rounds=rounds,
-        threads=threads,
-    )
-
-
-@bench.command("filters")
-def bench_filters(
-    size: Annotated[
-        list[str] | None,
-        typer.Option(help="Sizes of the input; repeatable. 960x540 and 1920x1080 by default."),
-    ] = None,
-    scale: Annotated[str, typer.Option(help="A ratio from 1 to 4.")] = "2",
-    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
-    rounds: Annotated[int, typer.Option(help="Frames for each.", min=3)] = 30,
-) -> None:
-    """Time every filter, interleaved frame by frame, beside OpenCV's bicubic."""
-    from upscaler.bench.filters import run
-
-    sizes = [parse_size(each) for each in size or ["960x540", "1920x1080"]]
-    run(sizes=sizes, scale=scale, pixel_format=pixel_format, rounds=rounds)
-
-
-@bench.command("overhead")
-def bench_overhead(
-    size: InputSize = "960x540",
-    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
-    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgba8",
-    method: Annotated[
-        list[str] | None, typer.Option(help="Methods; repeatable. All by default.")
-    ] = None,
-    engine: Engine = "auto",
-    frames: Annotated[int, typer.Option(help="Frames for each method.", min=10)] = 200,
-    ipc: Annotated[bool, typer.Option("--ipc", help="Use ipc instead of tcp.")] = False,
-) -> None:
-    """Time a frame's round trip through a real service process, stage by stage."""
-    from upscaler.bench.overhead import run
-
-    run(
-        size=parse_size(size),
-        scale=scale,
-        pixel_format=pixel_format,
-        methods=method or [],
-        engine=engine,
-        frames=frames,
-        ipc=ipc,
-    )
-
-
-@bench.command("quality")
-def bench_quality(
-    frames: Annotated[Path, typer.Option(help="Folder of pairs with a manifest.json.")],
-    split: Annotated[str, typer.Option(help="Which split to measure.")] = "test",
-    scale: Annotated[str, typer.Option(help="2, 3, 4 or 1.5.")] = "2",
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(help="Engines for the quantised model; repeatable. npu may be emulated."),
-    ] = None,
-) -> None:
-    """Compare methods, and engines with one another, in RGB PSNR against native renders."""
-    from upscaler.bench.quality import run
-
-    run(frames, split=split, scale=scale, engines=engine or ["openvino", "onnxruntime"])
-
-
 @npu.command("certify")
 def npu_certify(
     model: Annotated[
@@ -397,15 +305,6 @@ def npu_certify(
     from upscaler.cli.npu import certify
 
     certify(model, size=parse_size(size), scale=scale, pixel_format=pixel_format, out=out)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) from "960x540"; raises BadRequestError for anything else."""
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and len(text) <= 16):
-        msg = f"{text[:32]!r} is no size; write it as WIDTHxHEIGHT, such as 960x540"
-        raise BadRequestError(msg)
-    return int(width), int(height)
 
 
 def main() -> NoReturn:

@@ -30,6 +30,7 @@ def run(
     methods: Sequence[str],
     threads: int | None,
     metrics: int | None = None,
+    reuse: bool = False,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -38,7 +39,9 @@ def run(
     is a port for Prometheus.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
+    catalogue = Catalogue(
+        engine=engine, models=models, methods=methods, threads=threads, reuse=reuse
+    )
     print(f"upscaler {__version__}")  # noqa: T201
     if catalogue.needs_engine:
         chosen = catalogue.engine
@@ -47,6 +50,8 @@ def run(
         for model in catalogue.networks:
             card = model.card
             print(f"model     {card.name}: {float(card.ratio):g}x, {card.quantisation}")  # noqa: T201
+        if reuse:
+            print("reuse     networks compute what changed since the frame before")  # noqa: T201
     else:
         print("engine    none: filters only")  # noqa: T201
     print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201

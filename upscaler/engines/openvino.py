@@ -3,7 +3,8 @@
 What its CPU plugin executes for the graphs of `trainer.graph` (2026.4, from the executed graph):
 uint8 NHWC convolutions (oneDNN brgconv), nothing in float. The two layout changes left in the list
 are "fake": a view of the same bytes. Its depth-to-space would take 12% of the time, so the graph is
-cut before it and `engines.unfold` moves the bytes.
+cut before it and `engines.unfold` moves the bytes. Without VNNI its convolutions add pairs of
+products in 16 bits and saturate: see `models.saturation`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from protocol.errors import EngineError
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
 from upscaler.engines.base import Facts, NetworkUpscaler, compile_failed, facts_of
+from upscaler.machine import saturates_pairs
 from upscaler.models.library import Model
+from upscaler.models.saturation import avoid_saturation
 from upscaler.models.specialise import cut_depth_to_space, specialise
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ class OpenVinoEngine:
         network = specialise(model, size, pixel_format)
         unfold = None
         if model.card.quantised:
+            if saturates_pairs():
+                avoid_saturation(network)
             from upscaler.engines.unfold import Unfold
 
             shape = cut_depth_to_space(network, channels=pixel_format.channels)

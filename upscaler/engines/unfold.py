@@ -17,6 +17,8 @@ from numba import njit
 from upscaler.bands import in_bands
 from upscaler.contract import Frame
 
+ONE_THREAD = 1 << 20
+"""Below so many bytes, 0.05 ms of copying, a second thread takes longer to wake up."""
 WORDS = {8: np.uint64, 4: np.uint32, 2: np.uint16, 1: np.uint8}
 
 
@@ -70,4 +72,8 @@ class Unfold:
         pieces = self._pieces.view(word)
         target: Any = lines.view(word)
         move: Callable[..., None] = _MOVE
-        in_bands(lambda _, start, stop: move(pieces, target, start, stop), 0, self.folded.shape[0])
+        rows = self.folded.shape[0]
+        if self.folded.nbytes < ONE_THREAD:
+            move(pieces, target, 0, rows)
+        else:
+            in_bands(lambda _, start, stop: move(pieces, target, start, stop), 0, rows)

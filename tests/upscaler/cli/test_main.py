@@ -77,6 +77,23 @@ def test_filters_reach_any_size(picture: Path, tmp_path: Path) -> None:
     assert read_image(out).shape == (37, 61, 3)
 
 
+def test_a_video_reuses_what_did_not_change(tmp_path: Path) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for at in range(4):
+        write_image(clip / f"{at}.png", game_frame(Size(64, 36), PixelFormat.BGR8))
+    out = tmp_path / "out.mp4"
+    done = upscaler("video", clip, out, "--engine", "onnxruntime", "--reuse-unchanged")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "reuse: 4 frames: 3 unchanged, 0 in part (0 windows), 1 whole"
+    )
+    model = "quicksrnet-small-x2-float"
+    done = upscaler("video", clip, out, "--model", model, "--reuse-unchanged")
+    assert done.returncode == 2
+    assert f"{model} is a float model" in done.stderr
+
+
 def test_a_folder_becomes_a_video_and_a_video_a_video(tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     clip.mkdir()

@@ -6,13 +6,18 @@ from fractions import Fraction
 from importlib.metadata import version
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from protocol.errors import EngineError
 from protocol.frames import SCALES, PixelFormat, Size
+from upscaler.bench.floor import product_graph
 from upscaler.contract import Upscaler
-from upscaler.engines.onnxruntime import OnnxRuntimeEngine
+from upscaler.engines.onnxruntime import OnnxRuntimeEngine, graph_runner
+from upscaler.machine import saturates_pairs
 from upscaler.models.library import Model
+from upscaler.models.saturation import avoid_saturation
+from upscaler.models.specialise import specialise
 
 MakeModel = Callable[..., Model]
 SIZE = Size(64, 32)
@@ -56,6 +61,36 @@ def test_writes_into_the_callers_memory_and_nowhere_else(
     assert (memory[:13] == 7).all()
     assert (memory[-7:] == 7).all()
     assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("pixel_format", [PixelFormat.RGB8, PixelFormat.BGRA8])
+@pytest.mark.parametrize("pooled", [True, False])
+def test_depth_to_space_outside_changes_nothing(
+    make_model: MakeModel,
+    picture: np.ndarray,
+    scale: Fraction,
+    pixel_format: PixelFormat,
+    *,
+    pooled: bool,
+) -> None:
+    model = make_model(scale, pooled=pooled and scale.denominator > 1)
+    proto = specialise(model, SIZE, pixel_format)
+    if saturates_pairs():
+        avoid_saturation(proto)
+    whole = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    src = np.ascontiguousarray(picture[..., : pixel_format.channels])
+    (expected,) = whole.run(None, {whole.get_inputs()[0].name: src[None]})
+    upscaler = OnnxRuntimeEngine().load(model, SIZE, pixel_format)
+    assert np.array_equal(upscale(upscaler, src), expected[0])
+
+
+def test_runs_a_graph_for_benchmarks() -> None:
+    run = graph_runner(product_graph(32), threads=1)
+    run()
+    run()
 
 
 def test_refers_to_no_frame_after_the_call(make_model: MakeModel, picture: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from protocol.frames import SCALES, PixelFormat, Size
 from upscaler.contract import Upscaler
 from upscaler.engines.onnxruntime import OnnxRuntimeEngine
 from upscaler.engines.qnn import QnnEngine, has_npu
+from upscaler.machine import saturates_pairs
 from upscaler.models.library import Model, shipped
 
 pytest.importorskip("onnxruntime_qnn", reason="the wheel exists for Snapdragon and x86_64 only")
@@ -62,8 +63,10 @@ def test_agrees_with_the_reference_and_across_formats(
         OnnxRuntimeEngine().load(model, SIZE, PixelFormat.RGB8), picture[..., :3]
     ).astype(int)
     # Real frames, random weights: at most 4 levels, 55.8 dB. Hexagon rounds each layer its own way.
-    assert np.abs(rgb - reference).max() <= 5
-    assert 10 * np.log10(255**2 / np.square(rgb - reference).mean()) > 50
+    # Without VNNI the reference's weights are a little coarser: see upscaler.models.saturation.
+    levels, least_db = (6, 48) if saturates_pairs() else (5, 50)
+    assert np.abs(rgb - reference).max() <= levels
+    assert 10 * np.log10(255**2 / np.square(rgb - reference).mean()) > least_db
 
 
 def test_writes_into_the_callers_memory_and_nowhere_else(
