@@ -11,6 +11,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
 from upscaler.engines.library import check_engine_name, select_engine
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.filters.library import FILTERS, SHARPENED, is_filter, make_filter
 from upscaler.filters.options import DEFAULT_SHARPNESS_STOPS, check_no_options, split_method
 from upscaler.models.library import Model, find_model, shipped
@@ -20,7 +21,7 @@ class Catalogue:
     """Networks on one engine, given by name or ready made, and the filters.
 
     `models` are names or files; none means the shipped quantised ones. `methods` restricts what is
-    offered and puts its first member forward as the default.
+    offered and puts its first member forward as the default. `npu` is for an engine by name.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class Catalogue:
         models: Sequence[str] = (),
         methods: Sequence[str] = (),
         threads: int | None = None,
+        npu: NpuSettings | None = None,
     ) -> None:
         if isinstance(engine, str):
             check_engine_name(engine)
         self._engine = engine
         self._threads = threads
+        self._npu = npu
         chosen = [find_model(model) for model in models] or _shipped_by_cost()
         self._models: dict[tuple[str, Fraction], Model] = {
             (model.card.method, model.card.ratio): model for model in chosen
@@ -52,7 +55,7 @@ class Catalogue:
         Raises EngineError when an engine that was asked for by name is missing.
         """
         if isinstance(self._engine, str):
-            return select_engine(self._engine, threads=self._threads)
+            return select_engine(self._engine, threads=self._threads, npu=self._npu)
         return self._engine
 
     @property

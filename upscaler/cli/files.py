@@ -15,7 +15,7 @@ from capture.files import open_files
 from protocol.errors import BadImageError, BadRequestError
 from protocol.frames import PixelFormat, Size, check_size, parse_scale, upscaled_size
 from upscaler.catalogue import Catalogue
-from upscaler.cli.main import parse_size
+from upscaler.cli.options import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
 from upscaler.engines.library import check_engine_name

@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from protocol.errors import BadRequestError
+from upscaler.cli.npu_commands import cache, npu
+from upscaler.cli.options import Cache, Contexts, InputSize, NpuOption, npu_settings, parse_size
 from upscaler.cli.running import run
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
@@ -29,12 +30,8 @@ bench = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
-npu = typer.Typer(
-    help="What runs on the Qualcomm NPU; emulated on x86_64, and said so.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(npu, name="npu")
+app.add_typer(cache, name="cache")
 
 Engine = Annotated[
     str,
@@ -77,7 +74,6 @@ TargetSize = Annotated[
 Sharpness = Annotated[
     float, typer.Option(help="FSR1 sharpness in stops; 0 is sharpest.", metavar="STOPS")
 ]
-InputSize = Annotated[str, typer.Option("--size", help="Size of the input.", metavar="WxH")]
 
 
 @app.command()
@@ -94,6 +90,9 @@ def serve(
         ),
     ] = None,
     threads: Threads = None,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run the service until SIGINT or SIGTERM."""
@@ -105,6 +104,7 @@ def serve(
         models=model or [],
         methods=method or [],
         threads=threads,
+        npu=npu_settings(options, context, cache=keep),
         until_stdin_closes=until_stdin_closes,
     )
 
@@ -321,6 +321,21 @@ def bench_filters(
     run(sizes=sizes, scale=scale, pixel_format=pixel_format, rounds=rounds)
 
 
+@bench.command("load")
+def bench_load(
+    model: Annotated[
+        str, typer.Option(help="A shipped model by name, or a file.", metavar="NAME|FILE")
+    ] = "quicksrnet-small-x2",
+    size: InputSize = "960x540",
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
+    rounds: Annotated[int, typer.Option(help="Starts of each kind.", min=1)] = 7,
+) -> None:
+    """Time loading on the NPU without a cache, with an empty one and with a full one."""
+    from upscaler.bench.load import run
+
+    run(model, size=parse_size(size), pixel_format=pixel_format, rounds=rounds)
+
+
 @bench.command("overhead")
 def bench_overhead(
     size: InputSize = "960x540",
@@ -361,39 +376,6 @@ def bench_quality(
     from upscaler.bench.quality import run
 
     run(frames, split=split, scale=scale, engines=engine or ["openvino", "onnxruntime"])
-
-
-@npu.command("certify")
-def npu_certify(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A method with --scale, a shipped model by name, or an .onnx file with a model "
-            "card.",
-            metavar="NAME|FILE",
-        ),
-    ],
-    size: InputSize = "960x540",
-    scale: Annotated[
-        str | None,
-        typer.Option(help="2 (the default of a method), 3, 4 or 1.5.", show_default=False),
-    ] = None,
-    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
-    out: Annotated[Path | None, typer.Option(help="Write JSON there, too.", metavar="FILE")] = None,
-) -> None:
-    """Show every operator of the compiled model, where it runs and its cycles; run it once."""
-    from upscaler.cli.npu import certify
-
-    certify(model, size=parse_size(size), scale=scale, pixel_format=pixel_format, out=out)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) from "960x540"; raises BadRequestError for anything else."""
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and len(text) <= 16):
-        msg = f"{text[:32]!r} is no size; write it as WIDTHxHEIGHT, such as 960x540"
-        raise BadRequestError(msg)
-    return int(width), int(height)
 
 
 def main() -> NoReturn:

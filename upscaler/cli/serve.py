@@ -11,6 +11,7 @@ from types import FrameType
 
 from upscaler import __version__
 from upscaler.catalogue import Catalogue
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.service.process import READY
 from upscaler.service.server import Service
 
@@ -22,6 +23,7 @@ def run(
     models: Sequence[str],
     methods: Sequence[str],
     threads: int | None,
+    npu: NpuSettings | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -29,7 +31,7 @@ def run(
     With `until_stdin_closes` also until whoever holds the other end of stdin has gone.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads)
+    catalogue = Catalogue(engine=engine, models=models, methods=methods, threads=threads, npu=npu)
     print(f"upscaler {__version__}")  # noqa: T201
     if catalogue.needs_engine:
         chosen = catalogue.engine

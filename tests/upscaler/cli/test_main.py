@@ -15,7 +15,7 @@ import pytest
 from protocol.errors import ServiceTimeoutError
 from protocol.frames import PixelFormat, Size
 from upscaler.bench.frames import game_frame
-from upscaler.cli.main import parse_size
+from upscaler.cli.options import parse_size
 from upscaler.client import Client
 from upscaler.images import read_image, write_image
 
