@@ -46,11 +46,6 @@ class ContextSource:
         if self._folder is not None:
             self._folder.check(soc, libraries)
 
-    @property
-    def compiles_ahead_only(self) -> bool:
-        """Whether nothing is compiled here, for a folder was asked for."""
-        return self._folder is not None
-
     def find(self, purpose: Purpose, build: Callable[[Path], Entry]) -> Found | None:
         """Return the context for `purpose`; None means that it has to be compiled in memory.
 

@@ -126,10 +126,11 @@ def read_manifest(folder: Path) -> Manifest:
         msg = f"{path} is damaged ({error}); {again}"
         raise EngineError(msg) from error
     for entry in manifest.entries:
-        for name in entry.files:
-            if Path(name).name != name or not entry.files:
-                msg = f"{path} is damaged (a file named {name!r}); {again}"
-                raise EngineError(msg)
+        strange = [name for name in entry.files if not name or Path(name).name != name]
+        if strange or not entry.files:
+            what = f"a file named {strange[0]!r}" if strange else "an entry without files"
+            msg = f"{path} is damaged ({what}); {again}"
+            raise EngineError(msg)
     return manifest
 
 
