@@ -19,6 +19,7 @@ from upscaler.cli.options import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
 from upscaler.engines.library import check_engine_name
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.filters.library import FILTERS, is_filter, make_filter
 from upscaler.filters.options import check_sharpness
 from upscaler.images import read_image, write_image
@@ -38,6 +39,7 @@ class FileJob:
     engine: str
     models: tuple[str, ...]
     threads: int | None
+    npu: NpuSettings | None = None
 
     @classmethod
     def parse(
@@ -50,6 +52,7 @@ class FileJob:
         engine: str,
         models: Sequence[str],
         threads: int | None,
+        npu: NpuSettings | None = None,
     ) -> Self:
         """Read the options of the command line; raises BadRequestError where they contradict."""
         if scale is not None and target is not None:
@@ -68,6 +71,7 @@ class FileJob:
             engine=engine,
             models=tuple(models),
             threads=threads,
+            npu=npu,
         )
 
     def upscaled(self, size: Size) -> Size:
@@ -81,7 +85,9 @@ class FileJob:
 
     def open(self, size: Size, pixel_format: PixelFormat) -> Upscaler:
         """Make the upscaler for frames of `size`."""
-        catalogue = Catalogue(engine=self.engine, models=self.models, threads=self.threads)
+        catalogue = Catalogue(
+            engine=self.engine, models=self.models, threads=self.threads, npu=self.npu
+        )
         if self.target is not None:
             return make_filter(
                 self.method,

@@ -132,6 +132,9 @@ def image(
     engine: Engine = "auto",
     model: Models = None,
     threads: Threads = None,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
 ) -> None:
     """Upscale an image file; alpha is kept."""
     from upscaler.cli.files import FileJob, upscale_image
@@ -147,6 +150,7 @@ def image(
             engine=engine,
             models=model or [],
             threads=threads,
+            npu=npu_settings(options, context, cache=keep),
         ),
     )
 
@@ -162,6 +166,9 @@ def video(
     engine: Engine = "auto",
     model: Models = None,
     threads: Threads = None,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
 ) -> None:
     """Upscale a video file, or a folder of images into a video; without sound."""
     from upscaler.cli.files import FileJob, upscale_video
@@ -177,6 +184,7 @@ def video(
             engine=engine,
             models=model or [],
             threads=threads,
+            npu=npu_settings(options, context, cache=keep),
         ),
     )
 

@@ -37,6 +37,8 @@ def run(
         chosen = catalogue.engine
         emulated = ", EMULATED: right results, meaningless times" if chosen.emulated else ""
         print(f"engine    {chosen.name} {chosen.version} on {chosen.device}{emulated}")  # noqa: T201
+        if npu is not None and npu.contexts is not None:
+            print(f"contexts  {npu.contexts}")  # noqa: T201
         for model in catalogue.networks:
             card = model.card
             print(f"model     {card.name}: {float(card.ratio):g}x, {card.quantisation}")  # noqa: T201

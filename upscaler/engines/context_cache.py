@@ -142,7 +142,7 @@ class ContextCache:
     def _folders(self, named: Callable[[str], object]) -> list[Path]:
         try:
             return [each for each in self.folder.iterdir() if named(each.name) and each.is_dir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _trim(self, *, keep: Path) -> None:
