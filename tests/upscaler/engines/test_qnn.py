@@ -20,7 +20,7 @@ from protocol.errors import BadRequestError, EngineError, ErrorCode
 from protocol.frames import SCALES, PixelFormat, Size
 from upscaler.contract import Upscaler
 from upscaler.engines.contexts import add_entry, make_entry, read_manifest, write_manifest
-from upscaler.engines.npu_options import PERFORMANCE_MODES, NpuOptions, NpuSettings
+from upscaler.engines.npu_options import NpuOptions, NpuSettings
 from upscaler.engines.onnxruntime import OnnxRuntimeEngine
 from upscaler.engines.qnn import QnnEngine, check_plugs_in, choose_device, has_npu
 from upscaler.engines.socs import SOCS, Soc, find_soc
@@ -394,36 +394,6 @@ def test_one_context_for_several_chips_is_built_and_not_emulated(
     assert entry.bytes > 1.5 * alone.bytes
     with pytest.raises(EngineError, match="for several chips, which the emulator does not load"):
         engine_for(folder, chips[0]).load(model, SIZE, PixelFormat.RGB8)
-
-
-@emulated_only
-def test_power_follows_the_frames_on_the_real_session(
-    make_model: MakeModel, picture: np.ndarray
-) -> None:
-    options = NpuOptions(idle_after_s=0.01)
-    upscaler = QnnEngine(NpuSettings(options=options)).load(
-        make_model(Fraction(2)), SIZE, PixelFormat.RGB8
-    )
-    expected = upscale(upscaler, picture[..., :3])
-    for _ in range(3):
-        assert upscaler.power.wait_until_idle(30)
-        assert upscaler.power.mode == "low_balanced"
-        assert np.array_equal(upscale(upscaler, picture[..., :3]), expected)
-    upscaler.close()
-    upscaler.close()
-
-
-@emulated_only
-@pytest.mark.parametrize("mode", PERFORMANCE_MODES)
-def test_every_mode_is_taken_before_and_between_frames(
-    make_model: MakeModel, picture: np.ndarray, mode: str
-) -> None:
-    upscaler = QnnEngine(NpuSettings(options=NpuOptions(performance_mode=mode))).load(
-        make_model(Fraction(2)), SIZE, PixelFormat.RGB8
-    )
-    for each in (mode, "burst", mode):
-        upscaler.power.switch(each)
-        upscale(upscaler, picture[..., :3])
 
 
 def test_a_machine_without_an_npu_says_so() -> None:
