@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -64,15 +64,24 @@ def _says_qualcomm() -> bool:
     return any(word in said.lower() for word in (b"qcom", b"qualcomm"))
 
 
-def check_engines(tests: Mapping[str, SelfTest], machine: Machine) -> list[Check]:
-    """The NPU, then each engine by its self-test. What this machine cannot have fails nothing."""
+def check_engines(
+    tests: Mapping[str, SelfTest], machine: Machine, *, asked: Container[str] = PACKAGE_OF.values()
+) -> list[Check]:
+    """The NPU, then each engine by its self-test. What this machine cannot have fails nothing.
+
+    `asked` are the packages that this project asks for here: there are no wheels of the others.
+    """
     npu = check_npu(tests["npu"], machine)
-    missing = bool(tests["npu"].error) and npu.status == "ok"
+    missing = [
+        name
+        for name, test in tests.items()
+        if test.error and (PACKAGE_OF[name] not in asked or (name == "npu" and npu.status == "ok"))
+    ]
     return [
         npu,
         *(
             Check(name=f"engine {name}", status="ok", detail="not for this machine")
-            if name == "npu" and missing
+            if name in missing
             else check_engine(test)
             for name, test in tests.items()
         ),

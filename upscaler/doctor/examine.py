@@ -41,7 +41,15 @@ def examine() -> list[Check]:
         *guarded("clock", lambda: [check_clock(*clock_steps_ns())]),
     ]
     tests = {name: measure_apart(name) for name in ENGINES}
-    return [*checks, *guarded("engines", lambda: check_engines(tests, this_machine()))]
+    return [
+        *checks,
+        *guarded(
+            "engines",
+            lambda: check_engines(
+                tests, this_machine(), asked={one.name.lower() for one in requirements()}
+            ),
+        ),
+    ]
 
 
 def guarded(name: str, checks: Callable[[], list[Check]]) -> list[Check]:

@@ -56,7 +56,6 @@ class Purpose(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def remedy(self) -> str:
         """The command that compiles a context for this purpose."""
-        # The name on a card may be anyone's; a file is what the user gave.
         return (
             f"compile one: upscaler npu compile --model {self.model} --sizes {self.input_size} "
             f"--format {self.pixel_format} --soc {','.join(soc.code for soc in self.socs)}"
@@ -200,7 +199,7 @@ class ContextFolder:
         Raises BadRequestError for a size or pixel format that was not compiled, and EngineError
         for another model, chip, library or option.
         """
-        remedy = wanted.remedy
+        remedy = f"{wanted.remedy} --out {self.folder}"
         fits = _narrow(
             self.entries,
             lambda purpose: purpose.weights_sha256 == wanted.weights_sha256,
@@ -255,14 +254,15 @@ class ContextFolder:
         return min(fits, key=lambda entry: len(entry.purpose.socs))
 
     def _for_chip(self, entries: list[Entry], soc: Soc, remedy: str) -> list[Entry]:
+        chips = dict.fromkeys(each.label for entry in entries for each in entry.purpose.socs)
         return _narrow(
             entries,
             lambda purpose: soc.id in [each.id for each in purpose.socs],
-            lambda has: EngineError(
-                f"the contexts in {self.folder} are for {has}, and this is {soc.label}"
+            lambda _: EngineError(
+                f"the contexts in {self.folder} are for {', '.join(chips) or 'nothing'}, and this "
+                f"is {soc.label}"
                 + (remedy or f"; compile them for it: upscaler npu compile --soc {soc.code}")
             ),
-            lambda purpose: ", ".join(each.label for each in purpose.socs),
         )
 
     def _for_libraries(

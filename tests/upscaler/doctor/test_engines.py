@@ -64,6 +64,23 @@ def test_a_machine_that_can_have_no_npu_is_well(where: Machine) -> None:
     assert engine.detail == "not for this machine"
 
 
+def test_an_engine_that_is_not_made_for_this_machine_fails_nothing() -> None:
+    tests = {
+        "npu": GOOD,
+        "openvino": SelfTest(engine="openvino", error="openvino is not installed"),
+        "onnxruntime": SelfTest(engine="onnxruntime", error="onnxruntime is not installed"),
+    }
+    arm = machine(system="Windows", name="ARM64")
+    checks = check_engines(tests, arm, asked={"onnxruntime", "onnxruntime-qnn"})
+    assert [(check.name, check.status) for check in checks] == [
+        ("npu", "ok"),
+        ("engine npu", "ok"),
+        ("engine openvino", "ok"),
+        ("engine onnxruntime", "failed"),
+    ]
+    assert checks[2].detail == "not for this machine"
+
+
 def test_engines_that_fail_say_why() -> None:
     tests = {"npu": GOOD, "openvino": SelfTest(engine="openvino", error="no result within 20 s")}
     npu, good, bad = check_engines(tests, machine(nodes={CDSP: True}))

@@ -173,6 +173,9 @@ def test_what_fits_is_found_and_one_chip_goes_before_several(
     assert folder.find(make_purpose(driver="30.0.1")).purpose == make_purpose()
     assert folder.find(make_purpose(socs=(find_soc("8 elite"),))).purpose == several
     folder.check(find_soc("sm8750"), {"QAIRT": "2.51.0"})
+    with pytest.raises(EngineError) as refused:
+        folder.check(find_soc("sm8450"), {"QAIRT": "2.51.0"})
+    assert str(refused.value).count("SM8650") == 1
     with pytest.raises(
         EngineError, match=r"and this is SM8450 .*upscaler npu compile --soc SM8450"
     ):
