@@ -53,6 +53,18 @@ class Hexagon:
         """Name of the execution provider."""
         return str(self.device.ep_name)
 
+    @property
+    def driver(self) -> str:
+        """What onnxruntime knows of the device: names and values, as the system reports them."""
+        known = [f"{key}: {value}" for key, value in dict(self.device.device.metadata).items()]
+        return "none: emulated" if self.emulated else "; ".join(known) or "not reported"
+
+    @property
+    def lasting_facts(self) -> str:
+        """The same without what changes when the machine restarts."""
+        known = lasting(dict(self.device.device.metadata))
+        return "none: emulated" if self.emulated else "; ".join(known)
+
     def provider_options(self, socs: Sequence[Soc]) -> dict[str, str]:
         """Options of the provider. It ignores names that it does not know, without a word."""
         options = self.options
@@ -204,6 +216,18 @@ class QnnUpscaler(SessionUpscaler):
     def _release(self) -> None:
         self._stop_watching()
         super()._release()
+
+
+def lasting(metadata: Mapping[str, str]) -> list[str]:
+    """What names a device for good, as "key: value", sorted.
+
+    Windows numbers its adapters anew at each start (LUID), and by what else is plugged in (Dxgi).
+    """
+    return sorted(
+        f"{key}: {value}"
+        for key, value in metadata.items()
+        if key != "LUID" and not key.startswith("Dxgi")
+    )
 
 
 def placement(session: Any) -> list[tuple[str, str]]:

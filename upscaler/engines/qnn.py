@@ -15,7 +15,7 @@ import logging
 import platform
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -112,7 +112,7 @@ class QnnEngine:
         proto = specialise(model, size, pixel_format)
         network = proto.SerializeToString()
         purpose = self._purpose(
-            model, size, pixel_format, proto, socs=[self.soc], driver=self._lasting_facts()
+            model, size, pixel_format, proto, socs=[self.soc], driver=self._hexagon.lasting_facts
         )
         build = partial(self._hexagon.compile_into, model, network, purpose, "context")
         opened = self._open_context(model, purpose, build)
@@ -278,7 +278,7 @@ class QnnEngine:
                 emulated=self.emulated,
                 chip=self.soc.label,
                 architecture=version_in_words + (", emulated" if self.emulated else ""),
-                driver=self._driver(),
+                driver=self._hexagon.driver,
                 libraries=self._libraries,
             ),
             context=context,
@@ -286,18 +286,6 @@ class QnnEngine:
             elsewhere=[each for each in placement(session) if each[0] != self._hexagon.provider],
             profile=profile,
         )
-
-    def _lasting_facts(self) -> str:
-        """What onnxruntime knows of the device, without what changes when the machine restarts."""
-        known = lasting(dict(self._hexagon.device.device.metadata))
-        return "none: emulated" if self.emulated else "; ".join(known)
-
-    def _driver(self) -> str:
-        """What onnxruntime knows of the device: names and values, as the system reports them."""
-        if self.emulated:
-            return "none: emulated"
-        known = dict(self._hexagon.device.device.metadata)
-        return "; ".join(f"{key}: {value}" for key, value in known.items()) or "not reported"
 
 
 def has_npu() -> bool:
@@ -308,18 +296,6 @@ def has_npu() -> bool:
         return not QnnEngine().emulated
     except EngineError:
         return False
-
-
-def lasting(metadata: Mapping[str, str]) -> list[str]:
-    """What names a device for good, as "key: value", sorted.
-
-    Windows numbers its adapters anew at each start (LUID), and by what else is plugged in (Dxgi).
-    """
-    return sorted(
-        f"{key}: {value}"
-        for key, value in metadata.items()
-        if key != "LUID" and not key.startswith("Dxgi")
-    )
 
 
 def choose_device(devices: Sequence[Any], *, npu: Any, may_emulate: bool) -> tuple[Any, bool]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from protocol.frames import PixelFormat, Size
-from upscaler.engines.hexagon import Hexagon, QnnUpscaler
+from upscaler.engines.hexagon import Hexagon, QnnUpscaler, lasting
 from upscaler.engines.npu_options import PERFORMANCE_MODES, NpuOptions, NpuSettings
 from upscaler.engines.qnn import QnnEngine, has_npu
 from upscaler.engines.socs import find_soc
@@ -67,6 +67,18 @@ def test_options_become_those_of_the_provider() -> None:
         "soc_model": "57,60",
         "htp_arch": "75,73",
     }
+
+
+def test_a_device_is_known_by_what_lasts() -> None:
+    metadata = {
+        "Description": "Snapdragon(R) X Elite - X1E78100 - Qualcomm(R) Hexagon(TM) NPU",
+        "LUID": "82471",
+        "DxgiAdapterNumber": "1",
+        "Discrete": "0",
+    }
+    kept = lasting(metadata)
+    assert kept == ["Description: " + metadata["Description"], "Discrete: 0"]
+    assert lasting(metadata | {"LUID": "11", "DxgiAdapterNumber": "0"}) == kept
 
 
 @emulated_only

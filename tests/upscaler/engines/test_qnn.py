@@ -22,7 +22,7 @@ from upscaler.contract import Upscaler
 from upscaler.engines.contexts import add_entry, make_entry, read_manifest, write_manifest
 from upscaler.engines.npu_options import NpuOptions, NpuSettings
 from upscaler.engines.onnxruntime import OnnxRuntimeEngine
-from upscaler.engines.qnn import QnnEngine, check_plugs_in, choose_device, has_npu, lasting
+from upscaler.engines.qnn import QnnEngine, check_plugs_in, choose_device, has_npu
 from upscaler.engines.socs import SOCS, Soc, find_soc
 from upscaler.models.library import Model, shipped
 
@@ -405,18 +405,6 @@ def test_a_machine_without_an_npu_says_so() -> None:
         choose_device([cpu], npu="npu", may_emulate=False)
     with pytest.raises(EngineError, match="offers no device; reinstall"):
         choose_device([], npu="npu", may_emulate=True)
-
-
-def test_a_device_is_known_by_what_lasts() -> None:
-    metadata = {
-        "Description": "Snapdragon(R) X Elite - X1E78100 - Qualcomm(R) Hexagon(TM) NPU",
-        "LUID": "82471",
-        "DxgiAdapterNumber": "1",
-        "Discrete": "0",
-    }
-    kept = lasting(metadata)
-    assert kept == ["Description: " + metadata["Description"], "Discrete: 0"]
-    assert lasting(metadata | {"LUID": "11", "DxgiAdapterNumber": "0"}) == kept
 
 
 def test_an_onnxruntime_of_another_version_is_named_with_the_remedy() -> None:
