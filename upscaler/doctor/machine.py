@@ -45,9 +45,9 @@ FEATURES = {
     ARM64: {"asimddp": "dot product", "i8mm": "int8 matrix products"},
 }
 INT8_PRODUCTS = {X86_64: ("avx_vnni", "avx512_vnni"), ARM64: ("asimddp",)}
-# See engines.onnxruntime.
+# OpenVINO adds pairs of products in 16 bits there; onnxruntime can be told not to, and is.
 WITHOUT_PRODUCTS = {
-    X86_64: "use --engine openvino: without VNNI onnxruntime's 8-bit products may saturate",
+    X86_64: "use --engine onnxruntime: without VNNI OpenVINO's 8-bit products saturate",
     ARM64: "expect 8-bit networks to be slow on this CPU; filters such as fsr1 do not need it",
 }
 MIB = 2**20
