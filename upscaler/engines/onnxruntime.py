@@ -2,7 +2,8 @@
 
 On CPUs without VNNI its 8-bit convolution would add pairs of products in 16 bits and saturate
 (uint8 x int8, AVX2): the shipped networks were up to 44 levels off, and 39 dB from the emulated NPU
-in place of 56. So it is told to be exact there, at the cost of speed.
+in place of 56. So it is told to be exact there: 342 ms in place of 229 for 540p to 1080p (AMD EPYC,
+Zen 3, no VNNI, 2 cores).
 """
 
 from __future__ import annotations
