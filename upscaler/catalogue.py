@@ -11,6 +11,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
 from upscaler.engines.library import check_engine_name, select_engine
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.engines.reuse import check_reusable, load_reusing
 from upscaler.filters.library import FILTERS, SHARPENED, is_filter, make_filter
 from upscaler.filters.options import DEFAULT_SHARPNESS_STOPS, check_no_options, split_method
@@ -22,7 +23,8 @@ class Catalogue:
 
     `models` are names or files; none means the shipped quantised ones. `methods` restricts what is
     offered and puts its first member forward as the default. With `reuse` networks compute what
-    changed since the frame before, see `engines.reuse`; float models are then refused.
+    changed since the frame before, see `engines.reuse`; float models are then refused. `npu` is for
+    an engine by name.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class Catalogue:
         methods: Sequence[str] = (),
         threads: int | None = None,
         reuse: bool = False,
+        npu: NpuSettings | None = None,
     ) -> None:
         if isinstance(engine, str):
             check_engine_name(engine)
         self._engine = engine
         self._threads = threads
         self._reuse = reuse
+        self._npu = npu
         chosen = [find_model(model) for model in models] or _shipped_by_cost()
         if reuse:
             for model in chosen:
@@ -59,7 +63,7 @@ class Catalogue:
         Raises EngineError when an engine that was asked for by name is missing.
         """
         if isinstance(self._engine, str):
-            return select_engine(self._engine, threads=self._threads)
+            return select_engine(self._engine, threads=self._threads, npu=self._npu)
         return self._engine
 
     @property

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from protocol.frames import SCALES
 from trainer.graph import INPUT, Convolution, dcr_order, float_graph, quantised_graph
+from upscaler.engines.onnxruntime import EXACT_PRODUCTS
 from upscaler.testing import near_identity_weights
 
 FRAME = np.random.default_rng(2).integers(0, 256, (1, 6, 8, 3), dtype=np.uint8)
@@ -39,8 +40,10 @@ def layers(
 
 
 def run(proto: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(EXACT_PRODUCTS, "1")
     session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     (result,) = session.run(None, {INPUT: frame})
     return result

@@ -58,6 +58,21 @@ def bench_filters(
     run(sizes=sizes, scale=scale, pixel_format=pixel_format, rounds=rounds)
 
 
+@bench.command("load")
+def bench_load(
+    model: Annotated[
+        str, typer.Option(help="A shipped model by name, or a file.", metavar="NAME|FILE")
+    ] = "quicksrnet-small-x2",
+    size: InputSize = "960x540",
+    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
+    rounds: Annotated[int, typer.Option(help="Starts of each kind.", min=1)] = 7,
+) -> None:
+    """Time loading on the NPU without a cache, with an empty one and with a full one."""
+    from upscaler.bench.load import run
+
+    run(model, size=parse_size(size), pixel_format=pixel_format, rounds=rounds)
+
+
 @bench.command("overhead")
 def bench_overhead(
     size: InputSize = "960x540",

@@ -10,7 +10,8 @@ from rich.text import Text
 
 import upscaler
 from upscaler.console import console
-from upscaler.doctor import Check, examine
+from upscaler.doctor.check import Check
+from upscaler.doctor.examine import examine
 
 EXIT_FAILED = 1
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}

@@ -19,6 +19,7 @@ from upscaler.cli.options import parse_size
 from upscaler.console import progress
 from upscaler.contract import Frame, Request, Upscaler
 from upscaler.engines.library import check_engine_name
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.engines.reuse import ReusingUpscaler
 from upscaler.filters.library import FILTERS, is_filter, make_filter
 from upscaler.filters.options import check_sharpness
@@ -40,6 +41,7 @@ class FileJob:
     models: tuple[str, ...]
     threads: int | None
     reuse: bool = False
+    npu: NpuSettings | None = None
 
     @classmethod
     def parse(
@@ -53,6 +55,7 @@ class FileJob:
         models: Sequence[str],
         threads: int | None,
         reuse: bool = False,
+        npu: NpuSettings | None = None,
     ) -> Self:
         """Read the options of the command line; raises BadRequestError where they contradict."""
         if scale is not None and target is not None:
@@ -72,6 +75,7 @@ class FileJob:
             models=tuple(models),
             threads=threads,
             reuse=reuse,
+            npu=npu,
         )
 
     def upscaled(self, size: Size) -> Size:
@@ -86,7 +90,11 @@ class FileJob:
     def open(self, size: Size, pixel_format: PixelFormat) -> Upscaler:
         """Make the upscaler for frames of `size`."""
         catalogue = Catalogue(
-            engine=self.engine, models=self.models, threads=self.threads, reuse=self.reuse
+            engine=self.engine,
+            models=self.models,
+            threads=self.threads,
+            reuse=self.reuse,
+            npu=self.npu,
         )
         if self.target is not None:
             return make_filter(

@@ -12,7 +12,15 @@ import typer
 
 from upscaler.cli import service_commands
 from upscaler.cli.bench_commands import bench
-from upscaler.cli.options import Engine, InputSize, Reuse, parse_size
+from upscaler.cli.npu_commands import cache, npu
+from upscaler.cli.options import (
+    Cache,
+    Contexts,
+    Engine,
+    NpuOption,
+    Reuse,
+    npu_settings,
+)
 from upscaler.cli.running import run
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
@@ -26,13 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
-npu = typer.Typer(
-    help="What runs on the Qualcomm NPU; emulated on x86_64, and said so.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(npu, name="npu")
 service_commands.register(app, DEFAULT_ENDPOINT)
+app.add_typer(cache, name="cache")
 
 Models = Annotated[
     list[str] | None,
@@ -94,6 +98,9 @@ def serve(
         ),
     ] = None,
     reuse_unchanged: Reuse = False,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run the service until SIGINT or SIGTERM."""
@@ -107,6 +114,7 @@ def serve(
         threads=threads,
         metrics=metrics,
         reuse=reuse_unchanged,
+        npu=npu_settings(options, context, cache=keep),
         until_stdin_closes=until_stdin_closes,
     )
 
@@ -134,6 +142,9 @@ def image(
     engine: Engine = "auto",
     model: Models = None,
     threads: Threads = None,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
 ) -> None:
     """Upscale an image file; alpha is kept."""
     from upscaler.cli.files import FileJob, upscale_image
@@ -149,6 +160,7 @@ def image(
             engine=engine,
             models=model or [],
             threads=threads,
+            npu=npu_settings(options, context, cache=keep),
         ),
     )
 
@@ -165,6 +177,9 @@ def video(
     model: Models = None,
     threads: Threads = None,
     reuse_unchanged: Reuse = False,
+    options: NpuOption = None,
+    context: Contexts = None,
+    keep: Cache = True,
 ) -> None:
     """Upscale a video file, or a folder of images into a video; without sound."""
     from upscaler.cli.files import FileJob, upscale_video
@@ -181,6 +196,7 @@ def video(
             models=model or [],
             threads=threads,
             reuse=reuse_unchanged,
+            npu=npu_settings(options, context, cache=keep),
         ),
     )
 
@@ -281,30 +297,6 @@ def doctor(
     from upscaler.cli.doctor import run
 
     raise typer.Exit(run(as_json=as_json))
-
-
-@npu.command("certify")
-def npu_certify(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A method with --scale, a shipped model by name, or an .onnx file with a model "
-            "card.",
-            metavar="NAME|FILE",
-        ),
-    ],
-    size: InputSize = "960x540",
-    scale: Annotated[
-        str | None,
-        typer.Option(help="2 (the default of a method), 3, 4 or 1.5.", show_default=False),
-    ] = None,
-    pixel_format: Annotated[str, typer.Option("--format", help="rgb8, rgba8, ...")] = "rgb8",
-    out: Annotated[Path | None, typer.Option(help="Write JSON there, too.", metavar="FILE")] = None,
-) -> None:
-    """Show every operator of the compiled model, where it runs and its cycles; run it once."""
-    from upscaler.cli.npu import certify
-
-    certify(model, size=parse_size(size), scale=scale, pixel_format=pixel_format, out=out)
 
 
 def main() -> NoReturn:

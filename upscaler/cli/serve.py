@@ -14,6 +14,7 @@ from types import FrameType
 from protocol.errors import ServiceError
 from upscaler import __version__
 from upscaler.catalogue import Catalogue
+from upscaler.engines.npu_options import NpuSettings
 from upscaler.service.metrics import MetricsServer
 from upscaler.service.process import READY
 from upscaler.service.server import Service
@@ -31,6 +32,7 @@ def run(
     threads: int | None,
     metrics: int | None = None,
     reuse: bool = False,
+    npu: NpuSettings | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -40,13 +42,15 @@ def run(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     catalogue = Catalogue(
-        engine=engine, models=models, methods=methods, threads=threads, reuse=reuse
+        engine=engine, models=models, methods=methods, threads=threads, reuse=reuse, npu=npu
     )
     print(f"upscaler {__version__}")  # noqa: T201
     if catalogue.needs_engine:
         chosen = catalogue.engine
         emulated = ", EMULATED: right results, meaningless times" if chosen.emulated else ""
         print(f"engine    {chosen.name} {chosen.version} on {chosen.device}{emulated}")  # noqa: T201
+        if npu is not None and npu.contexts is not None:
+            print(f"contexts  {npu.contexts}")  # noqa: T201
         for model in catalogue.networks:
             card = model.card
             print(f"model     {card.name}: {float(card.ratio):g}x, {card.quantisation}")  # noqa: T201

@@ -17,18 +17,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import msgspec
 
 from protocol.errors import EngineError, ErrorCode
+from protocol.frames import PixelFormat, Size, upscaled_size
+from upscaler.models.library import Model
 
 NPU = "HTP"
 NPU_EMULATED = "HTP, emulated"
 CYCLES_OF_NPU = "the NPU"
 CYCLES_OF_EMULATOR = "the emulator; these are not NPU cycles"
+NO_CYCLES = "none: nothing was run; upscaler npu certify runs a frame and counts"
 CONVOLUTION = "Conv2d"
 EXPECTED = (CONVOLUTION, "DepthToSpace")
 """All that a network of this project needs on the NPU."""
@@ -67,7 +70,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """What was compiled, for what, by what, and what of it runs where.
 
     `transfer_cycles` are those of the graph's two ends, `cycles` those of the whole execution;
-    `cycles_of` says whose cycles they are.
+    `cycles_of` says whose cycles they are. Loading counts none: `cycles` are None then, there and
+    of every operator. `context` says where the compiled graph came from.
     """
 
     model: str
@@ -77,14 +81,16 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     pixel_format: str
     device: str
     emulated: bool
+    chip: str
     architecture: str
     driver: str
+    context: str
     libraries: dict[str, str]
     inputs: list[Tensor]
     outputs: list[Tensor]
     operators: list[Operator]
     transfer_cycles: dict[str, int]
-    cycles: int
+    cycles: int | None
     cycles_of: str
 
     @property
@@ -111,9 +117,9 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Cycles of an execution: by operator, of the two ends, and of all."""
 
-    operators: dict[str, int]
-    transfers: dict[str, int]
-    cycles: int
+    operators: dict[str, int] = {}
+    transfers: dict[str, int] = {}
+    cycles: int | None = None
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +129,58 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     strides: dict[str, tuple[int, int]]
     inputs: list[Tensor]
     outputs: list[Tensor]
+
+
+class Npu(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate says of the NPU. `driver` is as the system reports it."""
+
+    device: str
+    emulated: bool
+    chip: str
+    architecture: str
+    driver: str
+    libraries: dict[str, str]
+
+
+def certificate_of(
+    model: Model,
+    size: Size,
+    pixel_format: PixelFormat,
+    *,
+    npu: Npu,
+    context: str,
+    graphs: Sequence[Graph],
+    elsewhere: Iterable[tuple[str, str]],
+    profile: Profile | None = None,
+) -> Certificate:
+    """Put a certificate together; `elsewhere` is (provider, operator) of what is not on the NPU.
+
+    Without a profile nothing was run, and there are no cycles.
+    """
+    executed = profile or Profile()
+    whose = CYCLES_OF_EMULATOR if npu.emulated else CYCLES_OF_NPU
+    return Certificate(
+        model=model.card.name,
+        weights_sha256=model.card.weights_sha256,
+        input_size=str(size),
+        output_size=str(upscaled_size(size, model.card.ratio)),
+        pixel_format=pixel_format.label,
+        device=npu.device,
+        emulated=npu.emulated,
+        chip=npu.chip,
+        architecture=npu.architecture,
+        driver=npu.driver,
+        context=context,
+        libraries=npu.libraries,
+        inputs=[tensor for graph in graphs for tensor in graph.inputs],
+        outputs=[tensor for graph in graphs for tensor in graph.outputs],
+        operators=operators_of(
+            executed, graphs, elsewhere=elsewhere, placed=NPU_EMULATED if npu.emulated else NPU
+        ),
+        transfer_cycles=executed.transfers,
+        cycles=executed.cycles,
+        cycles_of=NO_CYCLES if profile is None else whose,
+    )
 
 
 def parse_profile(text: str) -> Profile:

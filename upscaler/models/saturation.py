@@ -1,8 +1,9 @@
 """Keeps 8-bit convolutions right on x86 without VNNI.
 
 There an instruction multiplies uint8 by int8 and adds the products in pairs, in 16 bits, with
-saturation (vpmaddubsw). OpenVINO and onnxruntime both use it; a pair of weights of one sign that
-sum to more than 128 then loses what exceeds 32767 where the picture is bright. In Small at 2x that
+saturation (vpmaddubsw). OpenVINO uses it; onnxruntime can be told not to, and is a third slower
+then. A pair of weights of one sign that sum to more than 128 loses what exceeds 32767 where the
+picture is bright. In Small at 2x that
 is one pair in 140, and it costs 0.55 dB on the demo's frame, more than the network gains over
 bicubic there: an eighth of all values is off, by up to 82 levels.
 
@@ -111,13 +112,12 @@ def _neighbours_saturate(levels: Levels) -> NDArray[np.bool_]:
 def _pixels_saturate(levels: Levels) -> NDArray[np.bool_]:
     """Whether a pair of colours may saturate, for each output: (out,); alpha's weights are zero.
 
-    Onnxruntime has no gap after three channels, so that pairs reach from one column or row of the
-    window into the next. All pairs of red or blue first count, for all formats are to look alike.
+    Green's neighbour is red or blue, by the pixel format; both count, for all formats are to look
+    alike. A fourth channel follows the third, with zero weights, whether or not the frame has one.
     """
-    first, green, last = (levels[:, colour].reshape(len(levels), -1) for colour in range(3))
-    within = _too_much(first, green) | _too_much(green, last)
-    across = _too_much(first[:, :-1], last[:, 1:]) | _too_much(last[:, :-1], first[:, 1:])
-    return np.asarray(np.concatenate([within, across], axis=1).any(axis=1))
+    red, green, blue = (levels[:, colour] for colour in range(3))
+    pairs = _too_much(red, green) | _too_much(green, blue)
+    return np.asarray(pairs.reshape(len(levels), -1).any(axis=1))
 
 
 def _coarser(levels: Levels, factor: float) -> Levels:

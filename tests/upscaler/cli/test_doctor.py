@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from upscaler.cli.doctor import as_table
-from upscaler.doctor import PACKAGES, Check
+from upscaler.doctor.check import Check
+from upscaler.doctor.machine import PACKAGES
 from upscaler.engines.library import ENGINES
 
 NAMES = [
@@ -22,6 +23,7 @@ NAMES = [
     "cpu",
     "cpu features",
     "numba cache",
+    "npu cache",
     "shared memory",
     "clock",
     "npu",

@@ -15,7 +15,6 @@ import pytest
 from protocol.errors import ServiceTimeoutError
 from protocol.frames import PixelFormat, Size
 from upscaler.bench.frames import game_frame
-from upscaler.cli.main import parse_size
 from upscaler.client import Client
 from upscaler.images import read_image, write_image
 
@@ -44,7 +43,17 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("serve", "demo", "image", "compare", "metrics", "doctor", "npu", "bench"):
+    for command in (
+        "serve",
+        "demo",
+        "image",
+        "compare",
+        "metrics",
+        "doctor",
+        "npu",
+        "cache",
+        "bench",
+    ):
         assert command in done.stdout
 
 
@@ -184,10 +193,6 @@ def test_a_target_that_cannot_be_written_is_said_before_the_clip_is_played(tmp_p
     assert done.returncode == 2
     assert done.stderr == f"upscaler: cannot write {tmp_path}/latency.png: Is a directory\n"
     assert "listening" not in done.stdout
-
-
-def test_sizes() -> None:
-    assert parse_size("960x540") == (960, 540)
 
 
 def test_the_demo_leaves_its_pictures(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`upscaler npu certify` as users meet it; on x86_64 the NPU is emulated."""
+"""`upscaler npu` as users meet it; on x86_64 the NPU is emulated."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 from upscaler.engines.certificate import Certificate
+from upscaler.engines.contexts import checked_file, read_manifest
+from upscaler.engines.socs import SOCS
 from upscaler.models.library import Model, find_model
 
 pytest.importorskip("onnxruntime_qnn", reason="the wheel exists for Snapdragon and x86_64 only")
@@ -21,16 +23,19 @@ pytest.importorskip("onnxruntime_qnn", reason="the wheel exists for Snapdragon a
 EMULATED = platform.machine().lower() in ("x86_64", "amd64")
 
 
-def certify(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "upscaler", "npu", "certify", "--size", "64x36"]
+def upscaler_npu(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, *map(str, arguments)],
+        [sys.executable, "-m", "upscaler", "npu", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        env={**os.environ, "COLUMNS": "120"},  # fewer would break the table's headings
+        env={**os.environ, "COLUMNS": "160"},  # fewer would break the table's headings
     )
+
+
+def certify(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return upscaler_npu("certify", "--size", "64x36", *arguments)
 
 
 def test_a_method_as_text_and_as_json(tmp_path: Path) -> None:
@@ -65,6 +70,13 @@ def test_emulated_is_said_wherever_it_matters(tmp_path: Path) -> None:
     assert {operator.placement for operator in found.operators} == {"HTP, emulated"}
 
 
+@pytest.mark.skipif(not EMULATED, reason="an NPU is the chip it is")
+def test_the_emulated_chip_can_be_chosen() -> None:
+    shown = certify("--model", "quicksrnet-small", "--npu", "soc=8 elite,vtcm_mb=4").stdout
+    assert "SM8750 (Snapdragon 8 Elite)" in shown
+    assert "HTP v79, emulated" in shown
+
+
 def test_a_file_is_certified(make_model: Callable[..., Model]) -> None:
     done = certify("--model", make_model(Fraction(3)).path, "--scale", "3")
     assert done.returncode == 0, done.stderr
@@ -91,3 +103,80 @@ def test_an_error_is_one_line(arguments: list[str], words: str) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert words in line
+
+
+def test_chips_are_listed() -> None:
+    done = upscaler_npu("socs")
+    assert done.returncode == 0
+    for soc in SOCS:
+        (line,) = [line for line in done.stdout.splitlines() if f" {soc.code} " in line]
+        assert soc.name in line
+        assert f"v{soc.architecture}" in line
+
+
+@pytest.mark.skipif(not EMULATED, reason="contexts are compiled on x86_64")
+def test_contexts_for_chips_sizes_and_formats(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "contexts"
+    model = ["--model", "quicksrnet-small", "--scale", "1.5", "--out", out]
+    first = upscaler_npu(
+        "compile", *model, "--sizes", "64x32,32x32", "--soc", "sm8650,X Elite", "--format", "rgba8"
+    )
+    assert first.returncode == 0, first.stderr
+    both = ["--soc", "8 gen 2,8 elite", "--together"]
+    second = upscaler_npu("compile", *model, "--sizes", "64x32", *both)
+    assert second.returncode == 0, second.stderr
+    assert "SM8550 (Snapdragon 8 Gen 2) v73, SM8750 (Snapdragon 8 Elite) v79" in second.stdout
+    entries = read_manifest(out).entries
+    assert [
+        (
+            entry.purpose.input_size,
+            entry.purpose.pixel_format,
+            [soc.code for soc in entry.purpose.socs],
+        )
+        for entry in entries
+    ] == [
+        ("64x32", "rgba8", ["SM8650"]),
+        ("64x32", "rgba8", ["SC8380XP"]),
+        ("32x32", "rgba8", ["SM8650"]),
+        ("32x32", "rgba8", ["SC8380XP"]),
+        ("64x32", "rgb8", ["SM8550", "SM8750"]),
+    ]
+    card = find_model("quicksrnet-small-x1.5").card
+    for entry in entries:
+        assert entry.purpose.weights_sha256 == card.weights_sha256
+        assert set(entry.purpose.libraries) == {"onnxruntime", "onnxruntime-qnn", "QAIRT"}
+        assert list(entry.graphs[0].kinds.values()) == ["Conv2d"] * 4 + ["DepthToSpace"]
+        assert checked_file(out, entry).is_file()
+    files = {name for entry in entries for name in entry.files}
+    assert {path.name for path in out.iterdir()} == {*files, "manifest.json"}
+
+
+@pytest.mark.skipif(not EMULATED, reason="contexts are compiled on x86_64")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--soc", "sm1234"], "unknown chip 'sm1234'; choose one of SM8450 (Snapdragon 8 Gen 1)"),
+        (["--sizes", "480p"], "480p has no whole width"),
+        (["--sizes", "64x32,9000x9000"], "is too large"),
+        (["--format", "rgb8,yuv"], "unknown pixel format 'yuv'"),
+        (["--model", "quicksrnet-small-x2-float"], "quantised models only"),
+        (["--npu", "htp_arch=68"], "unknown NPU option 'htp_arch'"),
+        (["--out", "{file}"], "{file}: File exists"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_line(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "file").touch()
+    given = {
+        "--model": "quicksrnet-small",
+        "--sizes": "64x32",
+        "--soc": "sm8650",
+        "--out": str(tmp_path / "out"),
+    }
+    given[arguments[0]] = arguments[1].format(file=tmp_path / "file")
+    done = upscaler_npu("compile", *(part for pair in given.items() for part in pair))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert words.format(file=tmp_path / "file") in line
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from protocol.errors import BadRequestError, EngineError, ErrorCode
 from upscaler.engines.library import ENGINES, select_engine
+from upscaler.engines.npu_options import NpuOptions, NpuSettings
 from upscaler.engines.qnn import has_npu
 
 VENDORS = {"npu": "onnxruntime_qnn", "openvino": "openvino", "onnxruntime": "onnxruntime"}
@@ -44,6 +46,17 @@ def test_a_missing_engine_is_an_error_with_a_remedy(
 def test_an_unknown_engine_lists_the_known() -> None:
     with pytest.raises(BadRequestError, match="choose one of auto, npu, openvino, onnxruntime"):
         select_engine("cuda")
+
+
+def test_what_is_asked_of_the_npu_is_an_error_on_another_engine(tmp_path: Path) -> None:
+    asked = NpuSettings(options=NpuOptions(vtcm_mb=4), asked=True)
+    with pytest.raises(BadRequestError, match="the engine is openvino; use --engine npu"):
+        select_engine("openvino", npu=asked)
+    if not has_npu():
+        with pytest.raises(BadRequestError, match="there is none here; leave them out, or add"):
+            select_engine("auto", npu=asked)
+    # Keeping a cache is no wish for an NPU.
+    assert select_engine("onnxruntime", npu=NpuSettings(cache=tmp_path)).name == "onnxruntime"
 
 
 def test_no_threads_is_no_choice() -> None:

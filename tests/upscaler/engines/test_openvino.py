@@ -16,6 +16,7 @@ from protocol.frames import SCALES, PixelFormat, Size
 from upscaler.contract import Upscaler
 from upscaler.engines.onnxruntime import OnnxRuntimeEngine
 from upscaler.engines.openvino import OpenVinoEngine
+from upscaler.machine import saturates_pairs
 from upscaler.models.library import Model
 
 MakeModel = Callable[..., Model]
@@ -57,6 +58,11 @@ def test_agrees_with_the_reference(
         for engine in (OpenVinoEngine(), OnnxRuntimeEngine())
     ]
     difference = np.abs(results[0] - results[1])
+    if quantised and saturates_pairs():
+        # OpenVINO's weights are a little coarser then: see upscaler.models.saturation.
+        assert difference.max() <= 6
+        assert 10 * np.log10(255**2 / np.square(difference).mean()) > 48
+        return
     # Sums are exact; requantised they round apart in one value of 100,000 (real frames).
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-3

@@ -126,20 +126,17 @@ def test_coarser_levels_keep_the_sum_of_every_window() -> None:
     assert np.abs(coarser * 1.5 - levels).max() <= 1.5
 
 
-@pytest.mark.parametrize(
-    "places",
-    [
-        ((0, 1, 1), (1, 1, 1)),  # neighbours
-        ((1, 0, 2), (2, 0, 2)),
-        ((2, 0, 0), (0, 0, 1)),  # the next column of the window, red first
-        ((0, 0, 0), (2, 0, 1)),  # and blue first
-        ((2, 0, 2), (0, 1, 0)),  # the next row
-    ],
-)
-def test_pixels_saturate_across_the_window(places: tuple[tuple[int, int, int], ...]) -> None:
+@pytest.mark.parametrize("colours", [(0, 1), (1, 2)])
+def test_green_pairs_with_red_or_blue(colours: tuple[int, int]) -> None:
     levels = np.zeros((1, 3, 3, 3), np.int64)
-    for place in places:
-        levels[0][place] = 65
+    for colour in colours:
+        levels[0, colour, 1, 2] = 65
     assert saturation._pixels_saturate(levels).tolist() == [True]
-    levels[0][places[0]] = 63
+    levels[0, colours[0], 1, 2] = 63
+    assert saturation._pixels_saturate(levels).tolist() == [False]
+
+
+def test_red_and_blue_are_no_neighbours() -> None:
+    levels = np.zeros((1, 3, 3, 3), np.int64)
+    levels[0, 0], levels[0, 2] = 127, 127
     assert saturation._pixels_saturate(levels).tolist() == [False]

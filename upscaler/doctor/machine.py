@@ -1,7 +1,6 @@
-"""What `upscaler doctor` looks at: the machine, the packages, the engines, and what they rest on.
+"""The machine and its packages: what everything rests on.
 
 Each check is a function of what was read from the machine, so that tests can give it other ones.
-`examine` reads this machine and runs them all; an exception in one is a failed check.
 """
 
 from __future__ import annotations
@@ -12,23 +11,19 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import upscaler
-from upscaler.engines.library import ENGINES
+from upscaler.doctor.check import ARM64, X86_64, Check
+from upscaler.engines.context_cache import ENVIRONMENT, ContextCache
 from upscaler.machine import cpu_name
-from upscaler.selftest import HEIGHT, REFERENCE, WIDTH, SelfTest, measure_apart, one_line
-
-Status = Literal["ok", "warning", "failed"]
+from upscaler.selftest import one_line
 
 PACKAGES = (
     "onnxruntime",
@@ -38,8 +33,6 @@ PACKAGES = (
     "opencv-python-headless",
     "pyzmq",
 )
-PACKAGE_OF = {"npu": "onnxruntime-qnn", "openvino": "openvino", "onnxruntime": "onnxruntime"}
-X86_64, ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
 # As Linux spells them in /proc/cpuinfo.
 FEATURES = {
     X86_64: {
@@ -52,56 +45,15 @@ FEATURES = {
     ARM64: {"asimddp": "dot product", "i8mm": "int8 matrix products"},
 }
 INT8_PRODUCTS = {X86_64: ("avx_vnni", "avx512_vnni"), ARM64: ("asimddp",)}
-# See engines.onnxruntime.
+# OpenVINO adds pairs of products in 16 bits there; onnxruntime can be told not to, and is.
 WITHOUT_PRODUCTS = {
-    X86_64: "use --engine openvino: without VNNI onnxruntime's 8-bit products may saturate",
+    X86_64: "use --engine onnxruntime: without VNNI OpenVINO's 8-bit products saturate",
     ARM64: "expect 8-bit networks to be slow on this CPU; filters such as fsr1 do not need it",
 }
 MIB = 2**20
 SHARED_BYTES = 8 * MIB
 """One 1080p frame in RGBA is 7.9 MiB."""
 COARSE_NS = 1_000_000
-NPU_NODES = ("adsprpc-smd*", "fastrpc-*")
-"""Device nodes of FastRPC, through which Linux talks to Qualcomm's DSPs: the names of Qualcomm's
-kernel and of mainline."""
-COMPUTE_DSP = ("cdsp", "adsprpc")
-"""In the names of those that reach the compute DSP, where the NPU is; Qualcomm's reaches all."""
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the screen; `remedy` says what to do unless the status is "ok"."""
-
-    name: str
-    status: Status
-    detail: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What decides whether there can be an NPU."""
-
-    system: str
-    machine: str
-    qualcomm: bool
-    """Whether the processor says that it is Qualcomm's."""
-    nodes: Mapping[str, bool]
-    """FastRPC's device nodes, and whether this user may read and write them; Linux only."""
-
-
-def examine() -> list[Check]:
-    """Check this machine. Takes some seconds, most of them in the engines' self-tests."""
-    checks = [
-        *_guarded("python", lambda: [check_python(), check_platform()]),
-        *_guarded("packages", lambda: check_packages(requirements(), installed)),
-        *_guarded("cpu", lambda: check_cpu(read_cpuinfo(), platform.machine())),
-        # The engines load from numba's cache what would otherwise be compiled in their time.
-        *_guarded("numba cache", lambda: [check_numba_cache(numba_cache)]),
-        *_guarded("shared memory", lambda: [check_shared_memory(free_shared_memory())]),
-        *_guarded("clock", lambda: [check_clock(*clock_steps_ns())]),
-    ]
-    tests = {name: measure_apart(name) for name in ENGINES}
-    return [*checks, *_guarded("engines", lambda: check_engines(tests, this_machine()))]
 
 
 def check_python() -> Check:
@@ -119,15 +71,6 @@ def check_platform() -> Check:
     parts = [f"{platform.system()} {platform.release()}", platform.machine()]
     libc = " ".join(platform.libc_ver()).strip()
     return Check(name="platform", status="ok", detail=", ".join([*parts, libc] if libc else parts))
-
-
-def requirements() -> list[Requirement]:
-    """What this project asks for on this machine, out of its own metadata.
-
-    Raises PackageNotFoundError where it runs without having been installed.
-    """
-    asked = [Requirement(text) for text in requires("upscaler") or []]
-    return [one for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
 def installed(name: str) -> str | None:
@@ -217,6 +160,28 @@ def check_numba_cache(locate: Callable[[], Path]) -> Check:
     return Check(name=name, status="ok", detail=f"{folder} is writable")
 
 
+def check_context_cache(cache: ContextCache) -> Check:
+    """Whether what is compiled for the NPU can be kept, how much there is, and if it is whole."""
+    kept = cache.kept()
+    held = sum(each.bytes for each in kept) / MIB
+    detail = f"{len(kept)} contexts, {held:.1f} MiB in {cache.folder}"
+    name, remedy = "npu cache", f"set {ENVIRONMENT} to a folder that you may write to"
+    nearest = next(each for each in (cache.folder, *cache.folder.parents) if each.exists())
+    try:
+        # Where nothing has been kept yet the folder is not made for a check, only its like.
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".new-"):
+            pass
+    except OSError as error:
+        detail += f", not writable ({error.strerror or error}): every start compiles again"
+        return Check(name=name, status="warning", detail=detail, remedy=remedy)
+    damaged = [each for each in kept if each.entry is None]
+    if damaged:
+        detail += f", {len(damaged)} damaged"
+        again = "nothing: they are compiled again when needed; or run upscaler cache clear"
+        return Check(name=name, status="warning", detail=detail, remedy=again)
+    return Check(name=name, status="ok", detail=f"{detail}, writable")
+
+
 def free_shared_memory(folder: Path = Path("/dev/shm")) -> int | None:  # noqa: S108 - not a file
     """Free bytes for shared memory on Linux; None where there is no such folder."""
     try:
@@ -295,113 +260,3 @@ def check_clock(monotonic_ns: int, stamps_ns: int) -> Check:
         return Check(name="clock", status="ok", detail=said)
     remedy = "latencies are too coarse to compare; enable the high precision timer (TSC or HPET)"
     return Check(name="clock", status="warning", detail=said, remedy=remedy)
-
-
-def this_machine(devices: Path = Path("/dev")) -> Machine:
-    """Read what `Machine` holds."""
-    return Machine(
-        system=platform.system(),
-        machine=platform.machine(),
-        qualcomm=_says_qualcomm(),
-        nodes=npu_nodes(devices),
-    )
-
-
-def npu_nodes(devices: Path) -> dict[str, bool]:
-    """FastRPC's nodes in a folder, and whether this user may read and write them."""
-    found = sorted(path for pattern in NPU_NODES for path in devices.glob(pattern))
-    return {str(path): os.access(path, os.R_OK | os.W_OK) for path in found}
-
-
-def _says_qualcomm() -> bool:
-    """By the processor's name on Windows, by the device tree or the vendor's file on Linux."""
-    said = platform.processor().encode()
-    for file in ("/proc/device-tree/compatible", "/sys/class/dmi/id/sys_vendor"):
-        try:
-            said += Path(file).read_bytes()
-        except OSError:
-            continue
-    return any(word in said.lower() for word in (b"qcom", b"qualcomm"))
-
-
-def check_engines(tests: Mapping[str, SelfTest], machine: Machine) -> list[Check]:
-    """The NPU, then each engine by its self-test. What this machine cannot have fails nothing."""
-    npu = check_npu(tests["npu"], machine)
-    missing = bool(tests["npu"].error) and npu.status == "ok"
-    return [
-        npu,
-        *(
-            Check(name=f"engine {name}", status="ok", detail="not for this machine")
-            if name == "npu" and missing
-            else check_engine(test)
-            for name, test in tests.items()
-        ),
-    ]
-
-
-def check_npu(test: SelfTest, machine: Machine) -> Check:
-    """Whether there is an NPU: real, emulated, none on such a machine, or what it lacks."""
-    if not test.error:
-        why = (
-            f"emulated: Hexagon NPUs are in Snapdragon machines, and this is {machine.machine}"
-            if test.emulated
-            else f"found: {test.device}"
-        )
-        return Check(name="npu", status="ok", detail=why)
-    x86 = machine.machine.lower() in X86_64
-    if not (x86 or machine.qualcomm or machine.nodes) or machine.system == "Darwin":
-        none = f"none: {machine.system} on {machine.machine}, not on a Snapdragon"
-        return Check(name="npu", status="ok", detail=none)
-    detail, remedy = test.error, _reinstall(test.engine)
-    if not x86 and machine.system == "Linux":
-        compute = [node for node in machine.nodes if any(word in node for word in COMPUTE_DSP)]
-        if not compute:
-            detail = f"no device node of the compute DSP ({', '.join(machine.nodes) or 'none'})"
-            remedy = (
-                "load the driver (modprobe fastrpc; a kernel with CONFIG_QCOM_FASTRPC) and "
-                "install the DSP's firmware; in a container pass /dev/fastrpc-cdsp in"
-            )
-        elif not any(machine.nodes[node] for node in compute):
-            detail = f"this user may not open {', '.join(compute)}"
-            remedy = f"join the group of that node (ls -l {compute[0]}) and log in again"
-    elif not x86:
-        remedy = "install Qualcomm's NPU driver (Windows Update, or your maker's site)"
-    return Check(name="npu", status="failed", detail=one_line(detail), remedy=remedy)
-
-
-def check_engine(test: SelfTest) -> Check:
-    """Whether an engine upscales a frame as it should."""
-    name = f"engine {test.engine}"
-    known = f"{test.version}, {test.device}: " if test.version else ""
-    if test.error:
-        detail = f"{known}{test.error}"
-        remedy = _reinstall(test.engine)
-        if test.levels_apart is not None:
-            remedy += "; if cpu features lack VNNI, it is onnxruntime that is off: use openvino"
-        return Check(name=name, status="failed", detail=detail, remedy=remedy)
-    against = "the float network" if test.engine == REFERENCE else REFERENCE
-    detail = (
-        f"{known}{WIDTH}x{HEIGHT} in {test.frame_ms:.1f} ms, loaded in {test.load_ms:.0f} ms, "
-        f"{test.levels_apart} levels from {against}"
-    )
-    return Check(name=name, status="ok", detail=detail)
-
-
-def _reinstall(engine: str) -> str:
-    package = PACKAGE_OF[engine]
-    try:
-        asked = {canonicalize_name(one.name): one.specifier for one in requirements()}
-    except PackageNotFoundError:
-        asked = {}
-    return f"pip install --force-reinstall '{package}{asked.get(canonicalize_name(package), '')}'"
-
-
-def _guarded(name: str, checks: Callable[[], list[Check]]) -> list[Check]:
-    try:
-        return checks()
-    except PackageNotFoundError as error:
-        detail, remedy = f"{error.name} is not installed", "pip install . in the repository"
-    except Exception as error:  # noqa: BLE001 - a broken machine is a finding
-        detail = f"{type(error).__name__}: {one_line(error)}"
-        remedy = "report this line, with what --json prints"
-    return [Check(name=name, status="failed", detail=detail, remedy=remedy)]

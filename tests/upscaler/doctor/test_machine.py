@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from upscaler.doctor import (
+from upscaler.doctor.machine import (
     COARSE_NS,
     PACKAGES,
-    Machine,
     check_clock,
+    check_context_cache,
     check_cpu,
-    check_engine,
-    check_engines,
-    check_npu,
     check_numba_cache,
     check_packages,
     check_platform,
@@ -22,25 +18,11 @@ from upscaler.doctor import (
     check_shared_memory,
     clock_steps_ns,
     free_shared_memory,
-    npu_nodes,
     numba_cache,
 )
-from upscaler.selftest import SelfTest, judge
+from upscaler.engines.context_cache import ContextCache
 
 ASKED = [Requirement(f"{name}==1.2.3") for name in PACKAGES]
-GOOD = SelfTest(engine="npu", version="2.7.0", device="Hexagon NPU (HTP)", levels_apart=2)
-BAD = SelfTest(engine="npu", error="onnxruntime-qnn finds no Hexagon NPU")
-CDSP, ADSP = "/dev/fastrpc-cdsp", "/dev/fastrpc-adsp"
-
-
-def machine(
-    *,
-    system: str = "Linux",
-    name: str = "aarch64",
-    qualcomm: bool = True,
-    nodes: Mapping[str, bool] | None = None,
-) -> Machine:
-    return Machine(system=system, machine=name, qualcomm=qualcomm, nodes=nodes or {})
 
 
 def test_python_and_platform_are_named() -> None:
@@ -96,6 +78,29 @@ def test_the_cache_of_numba(tmp_path: Path) -> None:
     assert "no locator" in check_numba_cache(no_folder).detail
 
 
+def test_the_cache_of_the_npu(tmp_path: Path) -> None:
+    cache = ContextCache(tmp_path / "contexts")
+    empty = check_context_cache(cache)
+    assert (empty.status, empty.remedy) == ("ok", "")
+    assert empty.detail == f"0 contexts, 0.0 MiB in {cache.folder}, writable"
+    assert not cache.folder.exists()
+    (cache.folder / ("a" * 64)).mkdir(parents=True)
+    damaged = check_context_cache(cache)
+    assert damaged.status == "warning"
+    assert "1 contexts, 0.0 MiB" in damaged.detail
+    assert "1 damaged" in damaged.detail
+    assert "upscaler cache clear" in damaged.remedy
+    assert [each.name for each in cache.folder.iterdir()] == ["a" * 64]
+
+
+def test_a_cache_of_the_npu_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = check_context_cache(ContextCache(tmp_path / "file" / "contexts"))
+    assert found.status == "warning"
+    assert "not writable (Not a directory)" in found.detail
+    assert "UPSCALER_CACHE_DIR" in found.remedy
+
+
 def test_shared_memory(tmp_path: Path) -> None:
     done = check_shared_memory(free_shared_memory())
     assert done.status == "ok", done
@@ -116,61 +121,3 @@ def test_clocks_step() -> None:
     assert check_clock(*steps).status == "ok"
     assert check_clock(15_600_000, 100).status == "ok"
     assert check_clock(100, COARSE_NS).status == "warning"
-
-
-def test_an_emulated_npu_is_called_emulated() -> None:
-    emulated = SelfTest(engine="npu", device="emulated on the CPU", emulated=True)
-    check = check_npu(emulated, machine(name="x86_64", qualcomm=False))
-    assert (check.status, check.detail.partition(":")[0]) == ("ok", "emulated")
-    assert "x86_64" in check.detail
-
-
-def test_a_real_npu_is_found() -> None:
-    check = check_npu(GOOD, machine(nodes={CDSP: True}))
-    assert (check.status, check.detail) == ("ok", "found: Hexagon NPU (HTP)")
-
-
-@pytest.mark.parametrize(
-    ("where", "detail", "remedy"),
-    [
-        (machine(), "no device node of the compute DSP (none)", "modprobe fastrpc"),
-        (machine(nodes={ADSP: True}), f"compute DSP ({ADSP})", "modprobe fastrpc"),
-        (machine(nodes={ADSP: True, CDSP: False}), f"may not open {CDSP}", "join the group"),
-        (machine(nodes={"/dev/adsprpc-smd": False}), "/dev/adsprpc-smd", "join the group"),
-        (machine(nodes={CDSP: True}), BAD.error, "pip install --force-reinstall 'onnxruntime-qnn"),
-        (machine(system="Windows", name="ARM64"), BAD.error, "Qualcomm's NPU driver"),
-        (machine(name="x86_64", qualcomm=False), BAD.error, "pip install"),
-    ],
-)
-def test_what_an_npu_lacks(where: Machine, detail: str, remedy: str) -> None:
-    check = check_npu(BAD, where)
-    assert check.status == "failed"
-    assert detail in check.detail
-    assert remedy in check.remedy
-
-
-@pytest.mark.parametrize(
-    "where", [machine(qualcomm=False), machine(system="Darwin", name="arm64", qualcomm=False)]
-)
-def test_a_machine_that_can_have_no_npu_is_well(where: Machine) -> None:
-    npu, engine = check_engines({"npu": BAD}, where)
-    assert (npu.status, engine.status) == ("ok", "ok")
-    assert npu.detail.startswith("none:")
-    assert engine.detail == "not for this machine"
-
-
-def test_engines_that_fail_say_why() -> None:
-    tests = {"npu": GOOD, "openvino": SelfTest(engine="openvino", error="no result within 20 s")}
-    npu, good, bad = check_engines(tests, machine(nodes={CDSP: True}))
-    assert (npu.status, good.status, bad.status) == ("ok", "ok", "failed")
-    assert bad.detail == "no result within 20 s"
-    assert "openvino" in bad.remedy
-    assert "2 levels from onnxruntime" in check_engine(GOOD).detail
-    assert "VNNI" in check_engine(judge(GOOD, 9)).remedy
-
-
-def test_nodes_are_found_by_either_name(tmp_path: Path) -> None:
-    for name in ("fastrpc-cdsp", "adsprpc-smd", "null"):
-        (tmp_path / name).touch()
-    found = npu_nodes(tmp_path)
-    assert found == {str(tmp_path / "adsprpc-smd"): True, str(tmp_path / "fastrpc-cdsp"): True}

@@ -1,0 +1,1 @@
+"""What `upscaler doctor` looks at."""
