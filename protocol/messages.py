@@ -316,11 +316,18 @@ _MESSAGES: dict[int, type[Message]] = {
 }
 
 
+def _prefix(message_type: type[Message]) -> bytes:
+    size = _PREFIX.size + message_type.layout.size
+    return _PREFIX.pack(MAGIC, MAJOR, MINOR, message_type.kind, 0, size, 0)
+
+
+_PREFIXES = {message_type: _prefix(message_type) for message_type in _MESSAGES.values()}
+_BY_PREFIX = {prefix: message_type for message_type, prefix in _PREFIXES.items()}
+
+
 def encode(message: Message) -> bytes:
     """Return the header of a message."""
-    size = _PREFIX.size + message.layout.size
-    prefix = _PREFIX.pack(MAGIC, MAJOR, MINOR, message.kind, 0, size, 0)
-    return prefix + message.layout.pack(message)
+    return _PREFIXES[type(message)] + message.layout.pack(message)
 
 
 def decode(header: Bytes) -> Message:
@@ -329,7 +336,14 @@ def decode(header: Bytes) -> Message:
     Raises ProtocolError: UNSUPPORTED_VERSION for another major version, MALFORMED for anything
     else that is no header of this protocol, and the code of the field for an unknown value.
     """
-    view = memoryview(header).cast("B")
+    # Nearly every header begins just as this side's own do, and says its true size.
+    message_type = _BY_PREFIX.get(bytes(header[: _PREFIX.size]))
+    if message_type is None or len(header) != _PREFIX.size + message_type.layout.size:
+        message_type = _checked_type(memoryview(header).cast("B"))
+    return message_type(**message_type.layout.unpack(header, _PREFIX.size))
+
+
+def _checked_type(view: memoryview) -> type[Message]:
     if len(view) < _PREFIX.size or view[:4] != MAGIC:
         msg = f"a message part of {len(view)} bytes is no header: it does not start with UPSC"
         raise ProtocolError(msg)
@@ -352,4 +366,4 @@ def decode(header: Bytes) -> Message:
             f"its size field says {size}"
         )
         raise ProtocolError(msg)
-    return message_type(**message_type.layout.unpack(view[_PREFIX.size :]))
+    return message_type

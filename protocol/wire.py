@@ -119,9 +119,9 @@ class Layout:
             numbers = tuple(converted)
         return self._struct.pack(*numbers)
 
-    def unpack(self, body: memoryview) -> Mapping[str, Any]:
-        """Decode the attributes of a message; bytes behind the last field are skipped."""
-        values = list(self._struct.unpack_from(body))
+    def unpack(self, header: bytes | bytearray | memoryview, offset: int) -> Mapping[str, Any]:
+        """Decode the attributes of a message from `offset`; what follows the last is skipped."""
+        values = list(self._struct.unpack_from(header, offset))
         for begin, end, from_wire in self._from_wire:
             values[begin:end] = (from_wire(*values[begin:end]),)
         return dict(zip(self._names, values, strict=True))

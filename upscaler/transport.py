@@ -11,6 +11,7 @@ import math
 import os
 import socket
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
@@ -25,6 +26,14 @@ HIGH_WATER_MARK = 16
 """Messages that ZeroMQ may queue for one peer."""
 RECEIVE_MARK = 4
 """Messages that the service lets wait for each connection; the others stay in the kernel."""
+READ, WRITE = 1, 2
+"""ZMQ_POLLIN and ZMQ_POLLOUT."""
+EVENTS, RCVMORE = 15, 13
+"""ZMQ_EVENTS and ZMQ_RCVMORE."""
+DONTWAIT, SNDMORE = 1, 2
+"""ZMQ_DONTWAIT and ZMQ_SNDMORE. Plain numbers: pyzmq's flags take microseconds to combine."""
+LOOK_S = 0.05
+"""How long a connection is taken to be there without looking."""
 WAKES = 4096
 """Wakes that are noticed at once."""
 SOCKET_BUFFER_BYTES = 4 << 20
@@ -88,6 +97,10 @@ class Delivery:
         return self._tracker is None or bool(self._tracker.done)
 
 
+DELIVERED = Delivery()
+"""Of messages without pixels."""
+
+
 class RouterTransport:
     """The service's socket: many peers, each known by an opaque identity.
 
@@ -141,7 +154,8 @@ class RouterTransport:
     def wait(self, timeout_s: float) -> None:
         """Sleep until a message or a `wake` comes, or the time is over."""
         for ready, _ in self._poller.poll(int(timeout_s * 1000)):
-            if ready is self._woken:
+            if ready is not self._socket:
+                # One that is left behind would make every later wait return at once.
                 with suppress(BlockingIOError):
                     self._woken.recv(WAKES)
 
@@ -149,26 +163,28 @@ class RouterTransport:
         """Return the next message as (peer, parts), or None when there is none."""
         received = self._socket
         # Asked for, and not tried: an exception for every time that nothing is there costs more.
-        if not int(received.get(self._zmq.EVENTS)) & self._zmq.POLLIN:
+        if not _may(received, READ):
             return None
         peer = received.recv()
-        return peer, _receive_parts(received) if received.get(self._zmq.RCVMORE) else []
+        return peer, _receive_parts(received) if received.get(RCVMORE) else []
 
     def send(self, peer: bytes, parts: Sequence[bytes]) -> Sent:
         """Queue a message of small parts."""
+        *firsts, last = (peer, *parts)
         try:
-            self._socket.send_multipart([peer, *parts], self._zmq.DONTWAIT)
+            for part in firsts:
+                self._socket.send(part, DONTWAIT | SNDMORE)
+            self._socket.send(last, DONTWAIT)
         except self._zmq.ZMQError as error:
             return self._refused(error)
         return Sent.QUEUED
 
     def send_pixels(self, peer: bytes, header: bytes, pixels: Any) -> tuple[Sent, Delivery]:
         """Queue a message whose second part is sent from the caller's memory."""
-        flags = self._zmq.DONTWAIT
         try:
-            self._socket.send(peer, flags | self._zmq.SNDMORE)
-            self._socket.send(header, flags | self._zmq.SNDMORE)
-            tracker = self._socket.send(pixels, flags, copy=False, track=True)
+            self._socket.send(peer, DONTWAIT | SNDMORE)
+            self._socket.send(header, DONTWAIT | SNDMORE)
+            tracker = self._socket.send(pixels, DONTWAIT, copy=False, track=True)
         except self._zmq.ZMQError as error:
             return self._refused(error), Delivery()
         return Sent.QUEUED, Delivery(tracker)
@@ -208,6 +224,8 @@ class DealerTransport:
         _widen(self._socket, endpoint)
         # Tells at once when the service has gone: a killed one closes its sockets, too.
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._lost = False
+        self._heard = time.monotonic()
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
@@ -223,12 +241,15 @@ class DealerTransport:
 
         Without `copy` their memory must not change until the service has answered.
         """
-        # Credits bound what is on its way, so that it nearly always has room.
-        if not int(self._socket.get(self._zmq.EVENTS)) & self._zmq.POLLOUT and not (
-            self._socket.poll(math.ceil(timeout_s * 1000), self._zmq.POLLOUT)
-        ):
-            return False
-        self._socket.send_multipart(parts, copy=copy)
+        *firsts, last = parts
+        try:
+            for part in firsts:
+                self._socket.send(part, DONTWAIT | SNDMORE)
+            self._socket.send(last, DONTWAIT, copy=copy)
+        except self._zmq.Again:  # credits bound what is on its way, so that this is rare
+            if not self._socket.poll(math.ceil(timeout_s * 1000), WRITE):
+                return False
+            self._socket.send_multipart(parts, copy=copy)
         return True
 
     def receive(self, timeout_s: float) -> list[Part] | None:
@@ -238,14 +259,23 @@ class DealerTransport:
         """
         # What has arrived before the connection was lost still counts.
         ready = self._poller.poll(math.ceil(timeout_s * 1000))
+        if len(ready) > 1 or (ready and ready[0][0] is self._monitor):
+            self._lost = True
         if not any(which is self._socket for which, _ in ready):
             return None
+        self._heard = time.monotonic()
         return _receive_parts(self._socket)
 
     @property
     def lost(self) -> bool:
-        """Whether the other side has gone since the connection was made. It stays lost."""
-        return bool(int(self._monitor.get(self._zmq.EVENTS)) & self._zmq.POLLIN)
+        """Whether the other side has gone since the connection was made. It stays lost.
+
+        Looked up at most every `LOOK_S`: one who was heard of a moment ago is taken to be there.
+        """
+        now = time.monotonic()
+        if not self._lost and now - self._heard > LOOK_S:
+            self._lost, self._heard = _may(self._monitor, READ), now
+        return self._lost
 
     def close(self, *, linger_s: float = 1.0) -> None:
         """Send what is queued, for at most `linger_s`, and disconnect."""
@@ -255,12 +285,15 @@ class DealerTransport:
         self._context.term()
 
 
+def _may(zmq_socket: Any, event: int) -> bool:
+    """Whether a socket can be read from, or written to, at once."""
+    return bool(int.__and__(zmq_socket.get(EVENTS), event))
+
+
 def _receive_parts(receiver: Any) -> list[Part]:
     """Receive the rest of a message: its header copied, which is small, pixels as they lie."""
-    import zmq
-
     parts: list[Part] = [receiver.recv()]
-    while receiver.get(zmq.RCVMORE):
+    while receiver.get(RCVMORE):
         parts.append(receiver.recv(copy=False).buffer)
     return parts
 

@@ -15,6 +15,9 @@ from upscaler.timings import STAGES, Statistics, Timing
 BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.33, 16.67, 33.33, 50.0, 100.0, 250.0, 1000.0)
 """Upper bounds of the histograms' buckets: frames at 120, 60 and 30 fps among them."""
 
+MOST_PENDING = 256
+"""Frames that are counted at once, in two milliseconds."""
+
 
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """What runs the networks."""
@@ -100,21 +103,35 @@ class Totals:
     """What became of all frames since the service started, by method."""
 
     def __init__(self) -> None:
-        self.methods: dict[str, MethodTotals] = {}
+        self._methods: dict[str, MethodTotals] = {}
+        self._pending: list[tuple[str, Timing, Outcome]] = []
 
     def add(self, method: str, timing: Timing, outcome: Outcome) -> None:
         """Count a frame that was answered."""
-        totals = self.methods.setdefault(method, MethodTotals())
-        totals.upscaled += outcome is Outcome.UPSCALED
-        totals.fallbacks += outcome is Outcome.FALLBACK
-        totals.dropped += outcome is Outcome.DROPPED
-        totals.missed += timing.missed
-        if outcome is not Outcome.DROPPED:
-            totals.add(timing)
+        # Sorted into buckets later: this stands between a result and the next frame.
+        self._pending.append((method, timing, outcome))
+        if len(self._pending) >= MOST_PENDING:
+            self._sort()
 
     def add_failure(self, method: str) -> None:
         """Count a frame that an upscaler failed on."""
-        self.methods.setdefault(method, MethodTotals()).failed += 1
+        self._methods.setdefault(method, MethodTotals()).failed += 1
+
+    def methods(self) -> dict[str, MethodTotals]:
+        """The totals of each method that has had a frame."""
+        self._sort()
+        return self._methods
+
+    def _sort(self) -> None:
+        for method, timing, outcome in self._pending:
+            totals = self._methods.setdefault(method, MethodTotals())
+            totals.upscaled += outcome is Outcome.UPSCALED
+            totals.fallbacks += outcome is Outcome.FALLBACK
+            totals.dropped += outcome is Outcome.DROPPED
+            totals.missed += timing.missed
+            if outcome is not Outcome.DROPPED:
+                totals.add(timing)
+        self._pending.clear()
 
 
 def describe_catalogue(catalogue: Catalogue) -> tuple[EngineReport | None, list[ModelReport]]:

@@ -48,7 +48,7 @@ from upscaler.service.report import ServiceReport, Totals, describe_catalogue, e
 from upscaler.service.worker import Job, Rescue, Worker
 from upscaler.shared_memory import remove_abandoned
 from upscaler.timings import Timing
-from upscaler.transport import Delivery, RouterTransport, Sent
+from upscaler.transport import DELIVERED, RouterTransport, Sent
 
 log = logging.getLogger(__name__)
 
@@ -328,7 +328,7 @@ class Service:
         sent, job.result.delivery = (
             self._transport.send_pixels(job.peer, header, job.result.pixels)
             if inline
-            else (self._transport.send(job.peer, [header]), Delivery())
+            else (self._transport.send(job.peer, [header]), DELIVERED)
         )
         job.pixels.give_back(job.result)
         self._after_sending(job.peer, sent)
@@ -393,7 +393,7 @@ class Service:
             models=models,
             methods=self._catalogue.methods,
             clients=[each for each in clients if each is not None],
-            totals=self._totals.methods,
+            totals=self._totals.methods(),
         )
 
     # Leaving
