@@ -22,7 +22,6 @@ one after that connects anew. Not thread-safe: a client belongs to one thread.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -33,7 +32,6 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
-from msgspec.structs import replace
 
 from protocol.errors import (
     BadRequestError,
@@ -44,18 +42,13 @@ from protocol.errors import (
 )
 from protocol.frames import Size, parse_format, parse_scale, upscaled_size
 from protocol.messages import INLINE_SLOT, Delivery, Hello, Outcome, Transport, Welcome
-from protocol.session import MAX_CREDITS, ClientSession, ReceivedResult
-from protocol.states import State
+from protocol.session import MAX_CREDITS, ReceivedResult
 from upscaler.client_slots import ClientSlots
+from upscaler.connection import Connection, Wait
 from upscaler.contract import Frame
 from upscaler.timings import Counter, Statistics, Timing
-from upscaler.transport import DealerTransport
-
-log = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
-RETRY_S = 0.1
-"""Between attempts to open a session with a service that ends each time."""
 DELIVERIES = {"latest": Delivery.LATEST, "every": Delivery.EVERY}
 TRANSPORTS = {
     "auto": Transport.SHARED_MEMORY,
@@ -133,11 +126,9 @@ class Client:
             msg = f"credits={credits} is out of range; choose 1 to {MAX_CREDITS}"
             raise BadRequestError(msg)
         self.endpoint = endpoint
-        self.inline_reason = ""
         self._shape = frame_size.shape(colour)
         self._timeout_s = timeout_s
-        self._may_fall_back = transport == "auto"
-        self._hello = Hello(
+        hello = Hello(
             size=frame_size,
             scale=ratio,
             pixel_format=colour,
@@ -151,13 +142,11 @@ class Client:
         )
         self._counter = Counter()
         self._received: deque[Upscaled | ServiceError] = deque()
-        self._session = ClientSession()
-        self._slots: ClientSlots | None = None
         # Slots of frames in flight; inline ones are known here alone.
         self._sent: dict[int, int] = {}
-        self._socket: DealerTransport | None = DealerTransport(endpoint)
+        self._connection = Connection(endpoint, hello, may_go_inline=transport == "auto")
         try:
-            self._open(self._until(timeout_s))
+            self._connection.ready(self._wait())
         except BaseException:
             self.close()
             raise
@@ -175,19 +164,31 @@ class Client:
 
     @property
     def welcome(self) -> Welcome:
-        """What the service said when the session was opened: method, engine, device, sizes."""
-        assert self._session.welcome is not None
-        return self._session.welcome
+        """What the service said when the session was opened: method, engine, device, sizes.
+
+        Raises ServiceLostError while there is no session: `reconnect` first.
+        """
+        welcome = self._connection.session.welcome
+        if welcome is None:
+            msg = f"there is no session with the service at {self.endpoint} now; reconnect() first"
+            raise ServiceLostError(msg)
+        return welcome
 
     @property
     def transport(self) -> str:
         """How pixels travel: "shm" or "inline"; `inline_reason` says why not in shared memory."""
-        return "shm" if self._slots is not None and self._slots.shared else "inline"
+        slots = self._connection.slots
+        return "shm" if slots is not None and slots.shared else "inline"
+
+    @property
+    def inline_reason(self) -> str:
+        """Why pixels travel inline though shared memory would do; empty otherwise."""
+        return self._connection.inline_reason
 
     @property
     def in_flight(self) -> int:
         """Frames submitted whose results have not arrived."""
-        return len(self._session.in_flight)
+        return len(self._connection.session.in_flight)
 
     def stats(self) -> Statistics:
         """What became of the frames so far, and the latency of each stage of the recent ones."""
@@ -200,7 +201,7 @@ class Client:
         acquired. The result may lie in shared memory: see `receive`. Raises ServiceError when the
         service could not upscale it. Not to be mixed with frames that are in flight.
         """
-        if self._session.in_flight or self._received:
+        if self.in_flight or self._received:
             msg = "upscale() while frames are in flight; receive() them first"
             raise BadRequestError(msg)
         self.submit(frame, copy=False, deadline_ms=deadline_ms)
@@ -213,7 +214,7 @@ class Client:
         copy. It is the caller's until it is submitted or released. Raises BadRequestError when
         every slot is in use, and ServiceLostError as `submit` does.
         """
-        slots = self._ready(self._until(self._timeout_s))
+        slots = self._ready(self._wait())
         frame = slots.acquire(stride)
         if frame is None:
             msg = f"no slot is free ({slots.usage()}); receive() results and release() them first"
@@ -243,10 +244,11 @@ class Client:
             msg = f"a deadline {deadline_ms:g} ms from now has passed; give one that lies ahead"
             raise BadRequestError(msg, code=ErrorCode.STALE_DEADLINE)
         deadline_ns = 0 if deadline_ms is None else submitted_ns + int(deadline_ms * 1e6)
-        until = self._until(self._timeout_s)
-        slots = self._ready(until)
-        while self._session.credits < 1:
-            self._receive_into_queue(until)
+        wait = self._wait()
+        slots = self._ready(wait)
+        session = self._connection.session
+        while session.credits < 1:
+            self._receive_into_queue(wait)
         slot = slots.slot_of(frame)
         if slot is None and (slots.shared or copy):
             filled = self.acquire()
@@ -256,7 +258,7 @@ class Client:
             slots.submit(slot, frame)
         _, width, channels = frame.shape
         dense = frame.flags.c_contiguous
-        frame_id, header = self._session.frame_to_send(
+        frame_id, header = session.frame_to_send(
             stride=frame.strides[0] if slots.shared and not dense else width * channels,
             slot=slot if slots.shared and slot is not None else INLINE_SLOT,
             submitted_ns=submitted_ns,
@@ -265,11 +267,7 @@ class Client:
         if slot is not None:
             self._sent[frame_id] = slot
         parts = [header] if slots.shared else [header, np.ascontiguousarray(frame)]
-        assert self._socket is not None
-        if not self._socket.send(
-            parts, timeout_s=max(0.0, until - time.monotonic()), copy=slots.shared
-        ):
-            raise self._timed_out(self._timeout_s)
+        self._connection.send(parts, wait, copy=slots.shared)
         return frame_id
 
     def receive(self, timeout_s: float | None = None) -> Upscaled:
@@ -283,12 +281,12 @@ class Client:
         after `timeout_s` (the client's by default); BadRequestError when nothing is in flight;
         ServiceLostError, once, when the service has gone: the frames in flight are lost then.
         """
-        until = self._until(self._timeout_s if timeout_s is None else timeout_s)
+        wait = self._wait(timeout_s)
         while not self._received:
-            if not self._session.in_flight:
+            if not self.in_flight:
                 msg = "receive() with no frame in flight; submit() one first"
                 raise BadRequestError(msg)
-            self._receive_into_queue(until)
+            self._receive_into_queue(wait)
         received = self._received.popleft()
         if isinstance(received, ServiceError):
             raise received
@@ -297,7 +295,7 @@ class Client:
     def poll(self) -> Upscaled | None:
         """Return the next result if it is there, without waiting; raises as `receive` does."""
         try:
-            return self.receive(0) if self._received or self._session.in_flight else None
+            return self.receive(0) if self._received or self.in_flight else None
         except ServiceTimeoutError:
             return None
 
@@ -307,8 +305,8 @@ class Client:
         Its arrays must not be used any more: the next frame is written there.
         """
         array = held.array if isinstance(held, Upscaled) else held
-        if array is not None and self._slots is not None:
-            self._slots.release(array)
+        if array is not None and self._connection.slots is not None:
+            self._connection.slots.release(array)
 
     def reconnect(self, timeout_s: float | None = None) -> Welcome:
         """Open the session anew after ServiceLostError; `acquire` and `submit` do so themselves.
@@ -316,98 +314,29 @@ class Client:
         Raises ServiceTimeoutError when nobody answers within `timeout_s` (the client's by default);
         the next call goes on waiting for the same answer. Does nothing to an open session.
         """
-        self._ready(self._until(self._timeout_s if timeout_s is None else timeout_s))
+        self._ready(self._wait(timeout_s))
         return self.welcome
 
     def close(self) -> None:
         """Say goodbye and disconnect. Idempotent; arrays of results stay readable."""
-        if self._socket is None:
-            return
-        if self._session.state is State.OPEN:
-            self._socket.send(self._session.bye_to_send(), timeout_s=0)
-            self._socket.close()
-        else:
-            self._socket.close(linger_s=0)
-        self._forget_service()
+        self._connection.close()
 
-    # Opening and losing
+    def _ready(self, wait: Wait) -> ClientSlots:
+        try:
+            return self._connection.ready(wait)
+        except ServiceLostError as error:
+            self._lose(error)
 
-    def _ready(self, until: float) -> ClientSlots:
-        """Slots of an open session, which is opened anew if need be."""
-        if self._session.state is State.CLOSED:
-            msg = "this client is closed; make another"
-            raise BadRequestError(msg)
-        if self._session.state is not State.OPEN:
-            self._open(until)
-        assert self._socket is not None
-        if self._socket.lost:
-            self._lose(f"the service at {self.endpoint} has gone")
-        assert self._slots is not None
-        return self._slots
-
-    def _open(self, until: float) -> None:
-        """Say hello and wait for the answer, of a service that may be only just starting."""
-        while self._session.state is not State.OPEN:
-            if self._socket is None:
-                self._socket = DealerTransport(self.endpoint)
-            if self._session.state is State.NEW:
-                self._say_hello()
-            try:
-                event = self._receive_event(until)
-            except ServiceLostError:  # it ended while it was asked: its successor will be
-                time.sleep(max(0.0, min(RETRY_S, until - time.monotonic())))
-                continue
-            try:
-                if isinstance(event, ServiceError):
-                    raise event
-                if isinstance(event, Welcome):
-                    self._slots = ClientSlots(event, self._shape)
-            except ServiceError as error:
-                shared = self._hello.transport is Transport.SHARED_MEMORY
-                if not (
-                    shared and self._may_fall_back and error.code is ErrorCode.UNSUPPORTED_TRANSPORT
-                ):
-                    raise
-                self._go_inline(str(error))
-
-    def _say_hello(self) -> None:
-        assert self._socket is not None
-        self._socket.send(self._session.hello_to_send(self._hello), timeout_s=self._timeout_s)
-
-    def _go_inline(self, reason: str) -> None:
-        """Ask again, for pixels in messages. Never silently: it costs milliseconds a frame."""
-        log.warning("pixels travel inline: %s", reason)
-        self.inline_reason = reason
-        assert self._socket is not None
-        if self._session.state is State.OPEN:
-            self._socket.send(self._session.bye_to_send(), timeout_s=self._timeout_s)
-        self._hello = replace(self._hello, transport=Transport.INLINE)
-        self._session = ClientSession()
-
-    def _lose(self, reason: str, code: ErrorCode = ErrorCode.SERVICE_LOST) -> NoReturn:
-        """Forget the service that has gone, and say which frames went with it."""
-        lost = tuple(self._session.in_flight)
-        self._counter.lost += len(lost)
-        if self._socket is not None:
-            self._socket.close(linger_s=0)
-        last_frame_id = self._session.last_frame_id
-        self._forget_service()
-        self._session = ClientSession(last_frame_id=last_frame_id)
-        frames = f"frame{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}"
-        said = f"{reason}; {frames} of this client are lost" if lost else reason
-        raise ServiceLostError(said, code=code, frame_ids=lost)
-
-    def _forget_service(self) -> None:
-        self._socket = None
+    def _lose(self, error: ServiceLostError) -> NoReturn:
+        self._counter.lost += len(error.frame_ids)
         self._sent.clear()
-        if self._slots is not None:
-            self._slots.close()
-            self._slots = None
+        raise error
 
-    # Receiving
-
-    def _receive_into_queue(self, until: float) -> None:
-        event = self._receive_event(until)
+    def _receive_into_queue(self, wait: Wait) -> None:
+        try:
+            event = self._connection.receive(wait)
+        except ServiceLostError as error:
+            self._lose(error)
         if isinstance(event, ReceivedResult):
             self._received.append(self._upscaled(event))
         elif isinstance(event, ServiceError):
@@ -417,23 +346,10 @@ class Client:
             self._free(event.frame_id)
             self._received.append(event)
 
-    def _receive_event(self, until: float) -> Any:
-        assert self._socket is not None
-        wait_s = max(0.0, until - time.monotonic())
-        parts = self._socket.receive(wait_s)
-        if parts is None and self._socket.lost:
-            self._lose(f"the service at {self.endpoint} has gone")
-        if parts is None:
-            raise self._timed_out(wait_s)
-        try:
-            return self._session.receive_message(parts)
-        except ServiceError as error:
-            self._lose(str(error), error.code)
-
     def _upscaled(self, received: ReceivedResult) -> Upscaled:
         arrived_ns = time.perf_counter_ns()
-        result = received.result
-        assert self._slots is not None
+        result, slots = received.result, self._connection.slots
+        assert slots is not None
         array: Frame | None = None
         if received.pixels is not None:
             height, width, channels = result.size.shape(result.pixel_format)
@@ -443,7 +359,7 @@ class Client:
         elif result.outcome is Outcome.DROPPED:
             self._free(result.frame_id)
         else:
-            array = self._slots.returned(result)
+            array = slots.returned(result)
             del self._sent[result.frame_id]
         timing = Timing.of(result, arrived_ns=arrived_ns)
         self._counter.add(timing, result.outcome)
@@ -453,19 +369,11 @@ class Client:
 
     def _free(self, frame_id: int) -> None:
         slot = self._sent.pop(frame_id, None)
-        if slot is not None and self._slots is not None:
-            self._slots.freed(slot)
+        if slot is not None and self._connection.slots is not None:
+            self._connection.slots.freed(slot)
 
-    @staticmethod
-    def _until(timeout_s: float) -> float:
-        return time.monotonic() + timeout_s
-
-    def _timed_out(self, waited_s: float) -> ServiceTimeoutError:
-        msg = (
-            f"the service at {self.endpoint} did not answer within {waited_s:.3g} s; "
-            "is `upscaler serve` running there?"
-        )
-        return ServiceTimeoutError(msg)
+    def _wait(self, timeout_s: float | None = None) -> Wait:
+        return Wait(self._timeout_s if timeout_s is None else timeout_s)
 
 
 def _choose(option: str, value: str, offered: Mapping[str, Any]) -> Any:

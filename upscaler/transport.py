@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import selectors
 import socket
 import stat
 import time
@@ -104,7 +105,7 @@ DELIVERED = Delivery()
 class RouterTransport:
     """The service's socket: many peers, each known by an opaque identity.
 
-    All methods but `wake` belong to one thread.
+    One thread at a time, but for `wake`, and for `wait`, during which another may use the rest.
     """
 
     def __init__(self, endpoint: str, *, max_part_bytes: int) -> None:
@@ -140,9 +141,9 @@ class RouterTransport:
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.settimeout(0)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._woken, zmq.POLLIN)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(int(self._socket.get(zmq.FD)), selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
 
     def wake(self) -> None:
         """Make `wait` return. May be called from any thread, or from a signal handler."""
@@ -152,18 +153,28 @@ class RouterTransport:
             self._waker.send(b"\0")
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until a message or a `wake` comes, or the time is over."""
-        for ready, _ in self._poller.poll(int(timeout_s * 1000)):
-            if ready is not self._socket:
+        """Sleep until there may be a message, or a `wake` comes, or the time is over.
+
+        Only after `readable` was false, and no other method has been called since by this thread:
+        ZeroMQ's descriptor tells of changes alone. Whoever calls one while another thread is in
+        here must look at `readable` afterwards, and `wake` that thread if there is something.
+        """
+        for key, _ in self._selector.select(timeout_s):
+            if key.fileobj is self._woken:
                 # One that is left behind would make every later wait return at once.
                 with suppress(BlockingIOError):
                     self._woken.recv(WAKES)
+
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` has something to return."""
+        return _may(self._socket, READ)
 
     def receive(self) -> tuple[bytes, list[Part]] | None:
         """Return the next message as (peer, parts), or None when there is none."""
         received = self._socket
         # Asked for, and not tried: an exception for every time that nothing is there costs more.
-        if not _may(received, READ):
+        if not self.readable:
             return None
         peer = received.recv()
         return peer, _receive_parts(received) if received.get(RCVMORE) else []
@@ -191,6 +202,7 @@ class RouterTransport:
 
     def close(self, *, linger_s: float = 1.0) -> None:
         """Send what is queued, for at most `linger_s`, and free the endpoint."""
+        self._selector.close()
         self._waker.close()
         self._woken.close()
         self._socket.close(linger=int(linger_s * 1000))

@@ -83,9 +83,12 @@ def bench_overhead(
     ] = None,
     engine: Engine = "auto",
     frames: Annotated[int, typer.Option(help="Frames for each method.", min=10)] = 200,
-    ipc: Annotated[bool, typer.Option("--ipc", help="Use ipc instead of tcp.")] = False,
+    soak: Annotated[
+        int, typer.Option(help="Frames at full rate, to see what grows; 0 leaves it out.", min=0)
+    ] = 10_000,
+    tcp: Annotated[bool, typer.Option("--tcp", help="Use tcp instead of ipc.")] = False,
 ) -> None:
-    """Time a frame's round trip through a real service process, stage by stage."""
+    """Time what the service adds, in shared memory and inline; two clients; many frames."""
     from upscaler.bench.overhead import run
 
     run(
@@ -95,7 +98,8 @@ def bench_overhead(
         methods=method or [],
         engine=engine,
         frames=frames,
-        ipc=ipc,
+        soak_frames=soak,
+        tcp=tcp,
     )
 
 

@@ -78,39 +78,51 @@ def as_screen(report: ServiceReport) -> Group:
 
 
 def _clients(clients: list[ClientReport]) -> Table:
-    shown = _table("client", "method", "frames", "fps", "in flight", "done", "drop", "late", "fail")
+    words = ("client", "method", "frames")
+    shown = _table("client", "fps", "flying", "done", "drop", "late", "fail", words=words)
+    shown.add_column("method", no_wrap=True)
+    shown.add_column("frames", no_wrap=True)
     for client in clients:
         told = client.statistics
+        by_fallback = f", {told.fallbacks} by {client.fallback}" if told.fallbacks else ""
         shown.add_row(
-            f"{client.name} {client.id[-6:]}",
-            client.method + (" (emulated)" if client.emulated else ""),
-            f"{client.size} to {client.upscaled} {client.pixel_format}, {client.transport}, "
-            f"{client.delivery}",
+            _name(client),
             f"{told.fps:.1f}",
             f"{client.in_flight}/{client.credits}",
-            f"{told.frames}" + (f" ({told.fallbacks} {client.fallback})" if told.fallbacks else ""),
-            *(f"{value}" for value in (told.dropped, told.missed, told.failed)),
+            *(f"{value}" for value in (told.frames, told.dropped, told.missed, told.failed)),
+            client.method + (" (emulated)" if client.emulated else "") + by_fallback,
+            f"{client.size} to {client.upscaled} {client.pixel_format}, {client.transport}, "
+            f"{client.delivery}",
         )
     return shown
 
 
 def _stages(clients: list[ClientReport]) -> Table:
-    shown = _table("p50 / p95 / p99 ms", *SHOWN)
+    shown = _table("client", "stage", "p50", "p95", "p99 ms", words=("client", "stage"))
     for client in clients:
         told = client.statistics.stages
-        cells = [
-            f"{each.p50_ms:.2f} / {each.p95_ms:.2f} / {each.p99_ms:.2f}" if each else "-"
-            for each in map(told.get, SHOWN)
-        ]
-        shown.add_row(f"{client.name} {client.id[-6:]}", *cells)
+        for index, stage in enumerate(stage for stage in SHOWN if stage in told):
+            spent = told[stage]
+            figures = (f"{ms:.2f}" for ms in (spent.p50_ms, spent.p95_ms, spent.p99_ms))
+            shown.add_row("" if index else _name(client), stage, *figures)
     return shown
 
 
-def _table(*columns: str) -> Table:
+def _name(client: ClientReport) -> str:
+    return f"{client.name[:16]} {client.id[-6:]}"
+
+
+def _table(*columns: str, words: tuple[str, ...]) -> Table:
+    """A table without lines, whose figures are never cut: where it is narrow, words are."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        words = index == 0 or column in ("method", "frames")
-        shown.add_column(column, justify="left" if words else "right", no_wrap=True)
+    for column in columns:
+        figures = column not in words
+        shown.add_column(
+            column,
+            justify="right" if figures else "left",
+            no_wrap=True,
+            min_width=max(6, len(column)) if figures else None,
+        )
     return shown
 
 

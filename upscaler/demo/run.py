@@ -29,6 +29,7 @@ CLIP = Path(__file__).parent / "clip"
 NETWORK = "quicksrnet-small"
 METHODS = ("bicubic", "fsr1", NETWORK)
 TITLES = {"bicubic": "bicubic", "fsr1": "FSR 1.0", NETWORK: "QuickSRNet-Small, int8"}
+TRAVEL = {"shm": "in shared memory", "inline": "inline"}
 COMPARED_FRAMES = 30
 SECONDS_PER_METHOD = 5.0
 
@@ -59,8 +60,8 @@ def run(out: Path, *, engine: str, seconds: float) -> None:
         timings: dict[str, list[Timing]] = {}
         for method in METHODS:
             with Client(service.endpoint, size=size, pixel_format="bgr8", method=method) as client:
-                welcome = client.welcome
-                pictures[method] = client.upscale(low)
+                welcome, transport = client.welcome, client.transport
+                pictures[method] = client.upscale(low).copy()
                 frames = clip if method == NETWORK else clip[:COMPARED_FRAMES]
                 limit_s = seconds if method == NETWORK else min(seconds, SECONDS_PER_METHOD)
                 count = None if method == NETWORK else COMPARED_FRAMES
@@ -71,6 +72,7 @@ def run(out: Path, *, engine: str, seconds: float) -> None:
         "engine": welcome.engine,
         "device": welcome.device,
         "emulated": welcome.emulated,
+        "transport": transport,
     }
     shown = {TITLES[method]: (pictures[method], psnr[method]) for method in METHODS}
     draw_comparison(out / "compare.png", shown, native)
@@ -138,7 +140,6 @@ def _summary(
         "machine": cpu_name(),
         "input": f"{size[0]}x{size[1]}",
         "result": f"{target[0]}x{target[1]}",
-        "transport": "inline",
         "methods": methods,
     }
 
@@ -146,6 +147,6 @@ def _summary(
 def _caption(summary: dict[str, Any]) -> str:
     emulated = ", EMULATED" if summary["emulated"] else ""
     return (
-        f"{summary['input']} to {summary['result']}, pixels inline; "
+        f"{summary['input']} to {summary['result']}, pixels {TRAVEL[summary['transport']]}; "
         f"network on {summary['engine']} ({summary['device']}{emulated})"
     )

@@ -12,10 +12,10 @@ from protocol.messages import Delivery, Transport
 from protocol.session import ServiceSession, max_stride
 from protocol.slots import result_slot_bytes, slot_bytes, slot_count
 from upscaler.contract import Request
+from upscaler.service.jobs import Rescue
 from upscaler.service.lanes import Compiled, Lane
 from upscaler.service.pixels import ClientPixels, inline_limit
 from upscaler.service.report import ClientReport
-from upscaler.service.worker import Rescue
 from upscaler.timings import Counter
 
 

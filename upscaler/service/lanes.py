@@ -6,6 +6,7 @@ is being served waits for it. `Lanes` itself belongs to the service's thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,8 @@ from upscaler.catalogue import Catalogue
 from upscaler.contract import Request, Upscaler
 from upscaler.models.library import Model, find_model
 from upscaler.service.schedule import Estimate
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,10 +48,10 @@ class Loaded:
 class Lanes:
     """All lanes, by what they are for."""
 
-    def __init__(self, catalogue: Catalogue, *, close: Callable[[Upscaler], None]) -> None:
-        """`close` is given the upscalers that nobody needs any more."""
+    def __init__(self, catalogue: Catalogue, *, retire: Callable[[Upscaler], None]) -> None:
+        """`retire` is given the upscalers that no lane has any more; a job may still run on one."""
         self._catalogue = catalogue
-        self._close = close
+        self._retire = retire
         self._lanes: dict[Request, Lane] = {}
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._loads = 0
@@ -72,7 +75,7 @@ class Lanes:
             stale = compiled.loads != self._loads
             for request, upscaler in compiled.upscalers.items():
                 if stale or request in self._lanes:  # or another client was faster
-                    self._close(upscaler)
+                    self._retire(upscaler)
                 else:
                     self._lanes[request] = Lane(upscaler)
             if stale:
@@ -88,7 +91,7 @@ class Lanes:
         if lane.users == 0:
             request = next(each for each, known in self._lanes.items() if known is lane)
             del self._lanes[request]
-            self._close(lane.upscaler)
+            self._retire(lane.upscaler)
 
     def load(self, name: str | Model) -> Future[Loaded]:
         """Make new upscalers from a model, for the lanes that run its predecessor; see `swap`."""
@@ -113,21 +116,27 @@ class Lanes:
         for request, upscaler in loaded.upscalers.items():
             lane = self._lanes.get(request)
             if lane is None:  # its last user has gone
-                self._close(upscaler)
+                self._retire(upscaler)
                 continue
             previous, lane.upscaler, lane.estimate = lane.upscaler, upscaler, Estimate()
-            self._close(previous)
+            self._retire(previous)
         return all(
             request in loaded.upscalers
             for request in self._lanes
             if self._catalogue.concerns(loaded.model, request)
         )
 
+    def close(self, upscaler: Upscaler) -> None:
+        """Close an upscaler that nothing runs on, where it delays nobody."""
+        self._compiler.submit(_close, upscaler)
+
     def shut_down(self) -> None:
         """Wait for what is being compiled, and close everything."""
-        self._compiler.shutdown(wait=True, cancel_futures=True)
+        # What waits to be compiled is cancelled by whoever waits for it, what waits to be closed
+        # is closed.
+        self._compiler.shutdown(wait=True)
         for lane in self._lanes.values():
-            lane.upscaler.close()
+            _close(lane.upscaler)
         self._lanes.clear()
 
 
@@ -136,6 +145,13 @@ def close_result(future: Future[Compiled] | Future[Loaded]) -> None:
     if not future.cancelled() and future.exception() is None:
         for upscaler in future.result().upscalers.values():
             upscaler.close()
+
+
+def _close(upscaler: Upscaler) -> None:
+    try:
+        upscaler.close()
+    except Exception:
+        log.exception("closing %s failed", upscaler.name)
 
 
 def _open_all(

@@ -63,6 +63,11 @@ class Loader:
             else:
                 self._wait_for(peer, self._lanes.load(loaded.model))
 
+    def cancel(self) -> None:
+        """Load nothing more."""
+        for loading in self._loading:
+            loading.cancel()
+
     def shut_down(self) -> None:
         """Close what was compiled and never came into use; after `Lanes.shut_down`."""
         for loading in self._loading:

@@ -1,4 +1,9 @@
-"""The service itself: one thread owns the socket and the sessions, one upscales, one compiles.
+"""The service itself: two threads that take turns at listening and upscaling, one that compiles.
+
+One thread leads: it listens, and keeps the sessions. When a frame comes and none is being upscaled
+it upscales that frame itself, and the other thread leads meanwhile. So no frame and no result is
+handed from one thread to another, which would cost two wakes of a sleeping thread, 0.1 ms and more.
+Everything but listening and upscaling happens under one lock.
 
 Nothing a client sends can stop the loop: what breaks the contract is answered with an error and
 forgotten, and what an upscaler throws ends one frame. The service's own memory is bounded before it
@@ -11,12 +16,11 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from concurrent.futures import Future
-from dataclasses import replace
 
-from protocol.errors import BadRequestError, ErrorCode, ProtocolError, UpscalerError
-from protocol.frames import MAX_PIXELS, upscaled_size
+from protocol.errors import ErrorCode, ProtocolError, UpscalerError
+from protocol.frames import MAX_PIXELS
 from protocol.messages import (
     Bye,
     Hello,
@@ -26,7 +30,6 @@ from protocol.messages import (
     Report,
     Result,
     Transport,
-    Welcome,
     encode,
 )
 from protocol.session import (
@@ -38,22 +41,18 @@ from protocol.session import (
 from protocol.states import State
 from upscaler import __version__
 from upscaler.catalogue import Catalogue
-from upscaler.contract import Request
-from upscaler.filters.library import is_filter
+from upscaler.contract import Upscaler
 from upscaler.service.clients import Client, Limits, check_room, frame_bytes
-from upscaler.service.lanes import Compiled, Lanes, close_result
+from upscaler.service.jobs import Job, JobQueue, upscale
+from upscaler.service.lanes import Compiled, Lanes
 from upscaler.service.loader import Loader
-from upscaler.service.pixels import InlinePixels, SharedPixels, inline_limit, welcome_fields
+from upscaler.service.opening import Opener, furnish, requests_of
 from upscaler.service.report import ServiceReport, Totals, describe_catalogue, encode_report
-from upscaler.service.worker import Job, Rescue, Worker
 from upscaler.shared_memory import remove_abandoned
 from upscaler.timings import Timing
 from upscaler.transport import DELIVERED, RouterTransport, Sent
 
 log = logging.getLogger(__name__)
-
-DROP = "drop"
-"""The fallback that is no method."""
 
 
 class Service:
@@ -73,12 +72,14 @@ class Service:
         self._catalogue = catalogue
         self._limits = limits or Limits()
         self._transport = RouterTransport(endpoint, max_part_bytes=MAX_PIXELS * 4)
-        self._worker = Worker(self._transport.wake)
-        self._lanes = Lanes(catalogue, close=self._worker.close_later)
-        self._opening: dict[Future[Compiled], tuple[bytes, Client]] = {}
+        self._lanes = Lanes(catalogue, retire=self._retire)
+        self._jobs = JobQueue(close=self._lanes.close)
+        self._opener = Opener(self._lanes, notify=self._transport.wake)
         self._loader = Loader(self._lanes, notify=self._transport.wake)
         self._clients: dict[bytes, Client] = {}
         self._totals = Totals()
+        self._leading = threading.Lock()
+        self._state = threading.Lock()
         self._began = time.monotonic()
         self._stopping = False
         for name in remove_abandoned():
@@ -110,26 +111,71 @@ class Service:
 
     def run(self) -> None:
         """Serve until `stop`; then say goodbye to every client and free everything."""
-        self._worker.start()
+        other = threading.Thread(target=self._serve_or_stop, name="serve", daemon=True)
+        other.start()
         try:
-            while not self._stopping:
-                self._transport.wait(self._limits.keepalive_s / 2)
-                self._return_finished()
-                self._receive_waiting()
+            self._serve()
+        finally:
+            self.stop()
+            other.join()
+            self._shut_down()
+
+    def _serve_or_stop(self) -> None:
+        try:
+            self._serve()
+        except BaseException:
+            log.exception("the service ends")
+            self.stop()
+
+    def _serve(self) -> None:
+        while True:
+            with self._leading:
+                job = self._listen()
+            if job is None:
+                return
+            while job is not None:
+                upscale(job)
+                with self._state:
+                    job = self._finish(job)
+
+    def _listen(self) -> Job | None:
+        """Keep the sessions until there is a frame to upscale; None when the service stops."""
+        while not self._stopping:
+            with self._state:
+                more = self._receive_waiting()
                 self._welcome_opened()
                 self._answer_loaders()
                 self._keep_alive()
-        finally:
-            self._shut_down()
+                job = self._jobs.take()
+            if job is not None:
+                return job
+            if not more:
+                self._transport.wait(self._limits.keepalive_s / 2)
+        return None
+
+    def _finish(self, job: Job) -> Job | None:
+        """Return a result, and take the next job, which needs no other thread to be woken."""
+        client = self._clients.get(job.peer)
+        # Otherwise its session is over, even if the peer has opened another.
+        if client is not None and client.pixels is job.pixels:
+            if job.error is not None:
+                self._return_failure(job, client, job.error)
+            else:
+                self._return(job, client)
+        self._jobs.done()
+        if self._transport.readable:  # sending may have used up what would have told the listener
+            self._transport.wake()
+        return None if self._stopping else self._jobs.take()
 
     # Receiving
 
-    def _receive_waiting(self) -> None:
+    def _receive_waiting(self) -> bool:
+        """Take the messages that have come; True when there may be more."""
         # Bounded, so that a flood of messages cannot keep results from going out.
         for _ in range(64):
             received = self._transport.receive()
             if received is None:
-                return
+                return False
             peer, parts = received
             client = self._clients.get(peer) or Client()
             client.keepalive_s = self._limits.keepalive_s
@@ -151,6 +197,7 @@ class Service:
                 log.exception("a message of client %s failed", peer.hex())
                 self._send(peer, failure_to_send(*failure_of(error)))
                 self._forget(peer)
+        return True
 
     def _submit(self, peer: bytes, client: Client, received: ReceivedFrame) -> None:
         received_ns = time.perf_counter_ns()
@@ -172,7 +219,7 @@ class Service:
             latest=client.latest,
             rescue=client.rescue,
         )
-        for replaced in self._worker.submit(job):
+        for replaced in self._jobs.add(job):
             replaced.outcome = Outcome.DROPPED
             self._return(replaced, client)
 
@@ -181,96 +228,40 @@ class Service:
     def _open(self, peer: bytes, client: Client, hello: Hello) -> None:
         self._clients[peer] = client
         try:
-            client.requests = self._requests(hello)
+            client.requests = requests_of(hello, self._catalogue)
             client.frame_bytes = frame_bytes(client.requests[0], hello.transport, hello.credits)
-            check_room(self._clients.values(), opening=len(self._opening), limits=self._limits)
+            check_room(self._clients.values(), opening=len(self._opener), limits=self._limits)
         except UpscalerError as error:
             self._refuse(peer, client, error)
             return
-        self._compile(peer, client)
-
-    def _requests(self, hello: Hello) -> list[Request]:
-        """What the session needs; the second is its fallback. Raises BadRequestError."""
-        wanted = Request(
-            method=hello.method,
-            size=hello.size,
-            scale=hello.scale,
-            pixel_format=hello.pixel_format,
-            # float32 on the wire: 0.2 comes as 0.20000000298.
-            sharpness_stops=round(hello.sharpness_stops, 6),
-        )
-        fallback = hello.fallback
-        if fallback in ("", DROP):
-            return [self._catalogue.normalised(wanted)]
-        if not is_filter(fallback):
-            msg = f"unknown fallback {fallback!r}; choose a filter, such as fsr1, or {DROP}"
-            raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
-        requests = [wanted, replace(wanted, method=fallback)]
-        return [self._catalogue.normalised(request) for request in requests]
-
-    def _compile(self, peer: bytes, client: Client) -> None:
-        opening = self._lanes.compile(client.requests)
-        if opening is None:
+        if not self._opener.start(peer, client):
             self._welcome(peer, client, None)
-            return
-        client.opening = opening
-        self._opening[opening] = (peer, client)
-        opening.add_done_callback(lambda _: self._transport.wake())
 
     def _welcome_opened(self) -> None:
-        for opening in [each for each in self._opening if each.done()]:
-            peer, client = self._opening.pop(opening)
-            if opening.cancelled():
+        for peer, client, opened in self._opener.finish():
+            if not isinstance(opened, Exception):
+                self._welcome(peer, client, opened)
                 continue
-            try:
-                compiled = opening.result()
-            except Exception as error:  # whatever a runtime throws refuses one client only
-                if not isinstance(error, UpscalerError):
-                    log.exception("opening %s failed", client.requests)
-                if self._clients.get(peer) is client:
-                    self._refuse(peer, client, error)
-            else:
-                self._welcome(peer, client, compiled)
+            if not isinstance(opened, UpscalerError):
+                log.error("opening %s failed", client.requests, exc_info=opened)
+            if self._clients.get(peer) is client:
+                self._refuse(peer, client, opened)
 
     def _welcome(self, peer: bytes, client: Client, compiled: Compiled | None) -> None:
-        hello = client.session.hello
-        assert hello is not None
         client.lanes = self._lanes.join(client.requests, compiled)
         if self._clients.get(peer) is not client:
             self._release(client)
             return
-        if not client.lanes:
-            self._compile(peer, client)
-            return
-        request, upscaler = client.requests[0], client.lanes[0].upscaler
+        if not client.lanes:  # a model has been loaded meanwhile
+            if self._opener.start(peer, client):
+                return
+            client.lanes = self._lanes.join(client.requests)
         try:
-            client.pixels = (
-                SharedPixels(
-                    request.size,
-                    upscaler.output_shape,
-                    request.pixel_format,
-                    credit_count=hello.credits,
-                )
-                if hello.transport is Transport.SHARED_MEMORY
-                else InlinePixels(upscaler.output_shape, limit=inline_limit(hello.credits))
-            )
+            welcome = furnish(client)
         except UpscalerError as error:
             self._refuse(peer, client, error)
             return
-        if hello.fallback:
-            client.rescue = Rescue(lane=client.lanes[1] if len(client.lanes) > 1 else None)
-        welcome = Welcome(
-            upscaled=upscaled_size(request.size, request.scale),
-            credits=hello.credits,
-            pixel_format=request.pixel_format,
-            method=upscaler.name,
-            engine=upscaler.engine,
-            device=upscaler.device,
-            emulated=upscaler.emulated,
-            transport=hello.transport,
-            delivery=hello.delivery,
-            **welcome_fields(client.pixels),  # type: ignore[arg-type]
-        )
+        request, upscaler = client.requests[0], client.lanes[0].upscaler
         log.info(
             "client %s: %s %s %sx by %s on %s (%s%s), %s, %s",
             peer.hex(),
@@ -281,8 +272,8 @@ class Service:
             upscaler.engine,
             upscaler.device,
             ", emulated" if upscaler.emulated else "",
-            hello.transport.name.lower(),
-            hello.delivery.name.lower(),
+            welcome.transport.name.lower(),
+            welcome.delivery.name.lower(),
         )
         self._send(peer, client.session.welcome_to_send(welcome))
 
@@ -294,17 +285,6 @@ class Service:
         self._send(peer, refusal)
 
     # Returning
-
-    def _return_finished(self) -> None:
-        while self._worker.finished:
-            job = self._worker.finished.popleft()
-            client = self._clients.get(job.peer)
-            if client is None or client.pixels is not job.pixels:
-                continue  # its session is over, even if the peer has opened another
-            if job.error is not None:
-                self._return_failure(job, client, job.error)
-            else:
-                self._return(job, client)
 
     def _return(self, job: Job, client: Client) -> None:
         welcome, frame = client.session.welcome, job.frame
@@ -406,7 +386,7 @@ class Service:
             log.info("client %s left after %d frames", peer.hex(), client.counter.frames)
         if client.opening is not None:
             client.opening.cancel()
-        self._worker.forget(peer)
+        self._jobs.forget(peer)
         self._release(client)
 
     def _release(self, client: Client) -> None:
@@ -416,16 +396,18 @@ class Service:
         for lane in lanes:
             self._lanes.leave(lane)
 
+    def _retire(self, upscaler: Upscaler) -> None:
+        self._jobs.close_later(upscaler)
+
     def _shut_down(self) -> None:
-        self._worker.stop()
-        self._return_finished()
         for peer in self._clients:
             self._transport.send(peer, [encode(Bye())])
         for client in self._clients.values():
             if client.pixels is not None:
                 client.pixels.close()
+        for waiting in (self._opener, self._loader):
+            waiting.cancel()
         self._lanes.shut_down()
-        self._loader.shut_down()
-        for opening in self._opening:
-            close_result(opening)
+        for waiting in (self._opener, self._loader):
+            waiting.shut_down()
         self._transport.close()

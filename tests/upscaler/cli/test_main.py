@@ -52,6 +52,8 @@ def test_help_loads_nothing_heavy() -> None:
         "doctor",
         "npu",
         "cache",
+        "top",
+        "model",
         "bench",
     ):
         assert command in done.stdout

@@ -1,0 +1,53 @@
+"""`upscaler top` and `upscaler model` against a running service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from upscaler.client import Client
+from upscaler.service.process import ServiceProcess
+
+
+def upscaler(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "upscaler", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_top_shows_a_client_and_its_stages(service: ServiceProcess) -> None:
+    with Client(service.endpoint, size=(64, 36), method="nearest", name="quake") as client:
+        for _ in range(3):
+            client.upscale(np.zeros((36, 64, 3), np.uint8))
+        done = upscaler("top", "--once", "--connect", service.endpoint)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    (row,) = [line for line in lines if line[:1] == ["quake"] and "nearest" in line]
+    assert row[3:8] == ["0/2", "3", "0", "0", "0"]
+    assert " ".join(row[8:]) == "nearest 64x36 to 128x72 rgb8, shared memory, latest"
+    (first,) = [line for line in lines if line[:1] == ["quake"] and "sent" in line]
+    assert all(float(figure) > 0 for figure in first[3:])
+    assert [line[0] for line in lines if len(line) == 4 and line[0] == "upscaled"]
+    assert ["engine", "openvino"] in [line[:2] for line in lines]
+
+
+def test_top_says_that_nobody_is_there() -> None:
+    done = upscaler("top", "--once", "--connect", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "upscaler: the service at tcp://127.0.0.1:1 did not answer within 5 s; "
+        "is `upscaler serve` running there?\n"
+    )
+
+
+def test_models_are_listed_and_loaded(service: ServiceProcess, tmp_path: Path) -> None:
+    listed = upscaler("model", "list", "--connect", service.endpoint)
+    assert "quicksrnet-small-x2: quicksrnet-small 2x (" in listed.stdout
+    loaded = upscaler("model", "load", "quicksrnet-small-x2", "--connect", service.endpoint)
+    assert loaded.returncode == 0, loaded.stderr
+    assert "quicksrnet-small-x2" in loaded.stdout
+    missing = upscaler("model", "load", f"{tmp_path}/none.onnx", "--connect", service.endpoint)
+    assert missing.returncode == 2
+    assert missing.stderr == f"upscaler: there is no model file {tmp_path}/none.onnx\n"

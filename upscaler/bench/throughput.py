@@ -1,0 +1,70 @@
+"""Two clients against one: what a second client costs in frames a second, all together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from upscaler.client import Client
+from upscaler.console import console, progress, table
+
+SIZE = (640, 360)
+METHOD = "quicksrnet-small"
+ROUNDS = 5
+SECONDS = 1.5
+
+
+def compare_throughput(endpoint: str) -> float:
+    """Print frames a second of one client, and of two together, in turns; return their ratio."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    with ExitStack() as stack, progress() as bar:
+        clients = [
+            stack.enter_context(
+                Client(
+                    endpoint,
+                    size=SIZE,
+                    pixel_format="rgba8",
+                    method=METHOD,
+                    delivery="every",
+                    name="bench",
+                )
+            )
+            for _ in range(2)
+        ]
+        for _ in bar.track(range(ROUNDS), description="one client, two clients"):
+            for count, measured in rates.items():
+                measured.append(_frames_a_second(clients[:count]))
+    medians = {count: float(np.median(measured)) for count, measured in rates.items()}
+    ratio = medians[2] / medians[1]
+    shown = table(
+        f"{METHOD} at {SIZE[0]}x{SIZE[1]} rgba8, two frames in flight each, in turns",
+        *("clients", "frames a second, all together", "least", "most"),
+    )
+    for count, measured in rates.items():
+        shown.add_row(
+            f"{count}", *(f"{rate:.1f}" for rate in (medians[count], min(measured), max(measured)))
+        )
+    shown.add_section()
+    shown.add_row("two over one", f"{ratio:.3f}", "", "")
+    console.print(shown)
+    return ratio
+
+
+def _frames_a_second(clients: Sequence[Client]) -> float:
+    """Keep both credits of every client busy for a while."""
+    for client in clients:
+        for _ in range(2):
+            client.submit(client.acquire())
+    began, count = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < SECONDS:
+        for client in clients:
+            client.release(client.receive())
+            client.submit(client.acquire())
+            count += 1
+    for client in clients:
+        for _ in range(2):
+            client.release(client.receive())
+    return count / spent
