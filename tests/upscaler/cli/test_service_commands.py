@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,10 @@ from upscaler.service.process import ServiceProcess
 
 def upscaler(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "upscaler", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    wide = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=wide
+    )
 
 
 def test_top_shows_a_client_and_its_stages(service: ServiceProcess) -> None:
