@@ -59,6 +59,7 @@ def run(
     engine: str,
     frames: int,
     soak_frames: int,
+    seconds: float,
     tcp: bool,
 ) -> None:
     """Time round trips, then two clients against one, then many frames at full rate."""
@@ -101,7 +102,7 @@ def run(
         console.print(_stages(contestants))
         for each in contestants:
             each.client.close()
-        compare_throughput(service.endpoint)
+        compare_throughput(service.endpoint, seconds=seconds)
         if soak_frames:
             soak(service, soak_frames)
 

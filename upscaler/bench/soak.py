@@ -10,7 +10,7 @@ from pathlib import Path
 from upscaler.client import Client
 from upscaler.console import console, progress, table
 from upscaler.service.process import ServiceProcess
-from upscaler.shared_memory import PREFIX, folder
+from upscaler.shared_memory import PREFIX
 
 SIZE = (640, 360)
 METHOD = "nearest"
@@ -26,7 +26,7 @@ class Usage:
     service_mb: float | None
     client_mb: float | None
     service_files: int | None
-    segments: int
+    segments: int | None
 
 
 def soak(service: ServiceProcess, frames: int) -> None:
@@ -55,7 +55,7 @@ def soak(service: ServiceProcess, frames: int) -> None:
         ("service, resident MB", before.service_mb, after.service_mb),
         ("client, resident MB", before.client_mb, after.client_mb),
         ("service's files when no client is there", idle.service_files, left.service_files),
-        ("segments when no client is there", idle.segments, left.segments),
+        ("service's segments when no client is there", idle.segments, left.segments),
     ):
         if was is None or now is None:
             shown.add_row(name, "-", "-", "not known on this system")
@@ -71,7 +71,7 @@ def usage(pid: int) -> Usage:
         service_mb=_resident_mb(pid),
         client_mb=_resident_mb(os.getpid()),
         service_files=_files(pid),
-        segments=len(list(folder().glob(f"{PREFIX}*"))),
+        segments=_segments(pid),
     )
 
 
@@ -105,3 +105,12 @@ def _files(pid: int) -> int | None:
         return len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:
         return None
+
+
+def _segments(pid: int) -> int | None:
+    """Segments that a process maps, be their names freed or not."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return len({line.split(maxsplit=5)[5] for line in maps.splitlines() if f"/{PREFIX}" in line})

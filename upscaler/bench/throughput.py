@@ -14,11 +14,10 @@ from upscaler.console import console, progress, table
 SIZE = (640, 360)
 METHOD = "quicksrnet-small"
 ROUNDS = 5
-SECONDS = 1.5
 
 
-def compare_throughput(endpoint: str) -> float:
-    """Print frames a second of one client, and of two together, in turns; return their ratio."""
+def compare_throughput(endpoint: str, *, seconds: float) -> None:
+    """Print frames a second of one client, and of two together, in turns of `seconds`."""
     rates: dict[int, list[float]] = {1: [], 2: []}
     with ExitStack() as stack, progress() as bar:
         clients = [
@@ -36,7 +35,7 @@ def compare_throughput(endpoint: str) -> float:
         ]
         for _ in bar.track(range(ROUNDS), description="one client, two clients"):
             for count, measured in rates.items():
-                measured.append(_frames_a_second(clients[:count]))
+                measured.append(_frames_a_second(clients[:count], seconds))
     medians = {count: float(np.median(measured)) for count, measured in rates.items()}
     ratio = medians[2] / medians[1]
     shown = table(
@@ -50,16 +49,15 @@ def compare_throughput(endpoint: str) -> float:
     shown.add_section()
     shown.add_row("two over one", f"{ratio:.3f}", "", "")
     console.print(shown)
-    return ratio
 
 
-def _frames_a_second(clients: Sequence[Client]) -> float:
+def _frames_a_second(clients: Sequence[Client], seconds: float) -> float:
     """Keep both credits of every client busy for a while."""
     for client in clients:
         for _ in range(2):
             client.submit(client.acquire())
     began, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < SECONDS:
+    while (spent := time.perf_counter() - began) < seconds:
         for client in clients:
             client.release(client.receive())
             client.submit(client.acquire())

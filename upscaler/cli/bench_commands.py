@@ -86,6 +86,9 @@ def bench_overhead(
     soak: Annotated[
         int, typer.Option(help="Frames at full rate, to see what grows; 0 leaves it out.", min=0)
     ] = 10_000,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds of each turn of one and of two clients.", min=0.1)
+    ] = 1.5,
     tcp: Annotated[bool, typer.Option("--tcp", help="Use tcp instead of ipc.")] = False,
 ) -> None:
     """Time what the service adds, in shared memory and inline; two clients; many frames."""
@@ -99,6 +102,7 @@ def bench_overhead(
         engine=engine,
         frames=frames,
         soak_frames=soak,
+        seconds=seconds,
         tcp=tcp,
     )
 
