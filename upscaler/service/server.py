@@ -142,11 +142,13 @@ class Service:
         """Keep the sessions until there is a frame to upscale; None when the service stops."""
         while not self._stopping:
             with self._state:
-                more = self._receive_waiting()
+                self._receive_waiting()
                 self._welcome_opened()
                 self._answer_loaders()
                 self._keep_alive()
                 job = self._jobs.take()
+                # Last of all: whatever is sent may use up what would have told of a message.
+                more = self._transport.readable
             if job is not None:
                 return job
             if not more:
@@ -169,13 +171,12 @@ class Service:
 
     # Receiving
 
-    def _receive_waiting(self) -> bool:
-        """Take the messages that have come; True when there may be more."""
+    def _receive_waiting(self) -> None:
         # Bounded, so that a flood of messages cannot keep results from going out.
         for _ in range(64):
             received = self._transport.receive()
             if received is None:
-                return False
+                return
             peer, parts = received
             client = self._clients.get(peer) or Client()
             client.keepalive_s = self._limits.keepalive_s
@@ -197,7 +198,6 @@ class Service:
                 log.exception("a message of client %s failed", peer.hex())
                 self._send(peer, failure_to_send(*failure_of(error)))
                 self._forget(peer)
-        return True
 
     def _submit(self, peer: bytes, client: Client, received: ReceivedFrame) -> None:
         received_ns = time.perf_counter_ns()
