@@ -50,6 +50,12 @@ def check_filter_name(method: str) -> None:
         raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
 
 
+def check_filter_options(method: str) -> None:
+    """Raise BadRequestError for a filter, or an option of it, that is unknown; makes nothing."""
+    check_filter_name(method)
+    _maker(method, DEFAULT_SHARPNESS_STOPS)
+
+
 def make_filter(
     method: str,
     size: Size,
