@@ -152,12 +152,13 @@ def draw_target(path: Path, combinations: Sequence[Measured], palette: Palette) 
     logarithmic = max(medians) > FAR_APART * max(min(medians), 1e-6)
     everything = np.concatenate([each.times.total_ms for each in combinations])
     edges = _edges(everything, logarithmic=logarithmic)
+    named = []
     for each in combinations:
         line, total = palette.line(each), np.asarray(each.times.total_ms)
         trace.plot(range(1, len(total) + 1), total, **(line | {"linewidth": 0.9}))
         histogram.stairs(np.histogram(total, edges)[0] / len(total), edges, **line)
         ecdf.step(np.sort(total), np.arange(1, len(total) + 1) / len(total), **line)
-        ecdf.plot([], [], label=label(each), **line)
+        named.append(trace.plot([], [], label=label(each), **line)[0])
     for axis, values in ((trace, trace.yaxis), (histogram, histogram.xaxis), (ecdf, ecdf.xaxis)):
         if logarithmic:
             axis.set(**{f"{values.axis_name}scale": "log"})
@@ -170,7 +171,7 @@ def draw_target(path: Path, combinations: Sequence[Measured], palette: Palette) 
     trace.set(xlabel="frame", ylabel="latency, ms")
     histogram.set(xlabel="latency, ms", ylabel="share of frames")
     ecdf.set(xlabel="latency, ms", ylabel="share of frames at most as long", ylim=(0, 1.02))
-    legend(ecdf, loc="lower right")
+    legend(figure, handles=named, loc="outside upper center", ncols=6)
     titles = ("Frame times", "Histogram", "Distribution (ECDF)", "Median of each stage")
     for axis, title in zip((trace, histogram, ecdf, stages), titles, strict=True):
         finish(axis, title)
@@ -191,12 +192,15 @@ def _draw_stages(axis: Any, combinations: Sequence[Measured]) -> None:
             names[stage] = None
             axis.barh(row, spent, left=start, height=0.62, color=STAGE_COLOURS[stage], **shown)
             start += spent
-        axis.text(start, row, f" {start:.2f} ms", va="center", fontsize=9, color=INK)
+        words = f" {start:.2f} ms"
+        if len(each.stages) > 2:  # more than the upscaler, and the whole
+            words += f", {start - each.stages['upscaled'].p50_ms:.2f} beside upscaling"
+        axis.text(start, row, words, va="center", fontsize=9, color=INK)
     axis.set_yticks(range(len(combinations)), [label(each) for each in combinations])
     axis.invert_yaxis()
-    axis.margins(x=0.14)
+    axis.margins(x=0.36)
     axis.set_xlabel("ms")
-    legend(axis, loc="upper right")
+    legend(axis, loc="lower right")
 
 
 def _edges(times: np.ndarray, *, logarithmic: bool) -> np.ndarray:
@@ -237,6 +241,7 @@ def _p50(measured: Measured) -> float:
 
 
 def plain_ticks(axis: Any) -> None:
+    """Mark a logarithmic axis at 1, 2 and 5, in plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
@@ -245,11 +250,13 @@ def plain_ticks(axis: Any) -> None:
 
 
 def legend(axis: Any, **where: Any) -> None:
+    """Add a legend to an axis or a figure, without a frame."""
     axis.legend(fontsize=8.5, frameon=False, labelcolor=INK, **where)
 
 
 def finish(axis: Any, title: str) -> None:
-    axis.set_title(title, loc="left", fontsize=11, fontweight="semibold", color=INK)
+    """Give an axis its title and the look of all of them."""
+    axis.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
     axis.set_facecolor(PAPER)
     axis.grid(visible=True, color=LINE, linewidth=0.7)
     axis.set_axisbelow(True)

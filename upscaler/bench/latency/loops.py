@@ -47,7 +47,8 @@ class Shot:
     """One frame: what it was meant for, when it was submitted, and what came of it; in ns.
 
     `harness_ns` is what this module spent since the frame before, outside the calls of the client
-    and the writing of pixels. `timing` is None until it comes back, and for good when it was dropped.
+    and the writing of pixels. `timing` is None until it comes back, and stays so when it was
+    dropped.
     """
 
     meant_ns: int
@@ -109,7 +110,6 @@ def closed_loop(client: Client, frames: Sequence[Frame], take: Take) -> None:
     while not take.limit.reached(len(take.shots)):
         acquiring_ns = time.perf_counter_ns()
         slot = client.acquire()
-        filling_ns = time.perf_counter_ns()
         np.copyto(slot, frames[len(take.shots) % len(frames)])
         filled_ns = time.perf_counter_ns()
         client.submit(slot)

@@ -53,6 +53,11 @@ class Case:
         return not is_filter(self.method)
 
 
+def _cost(case: Case) -> tuple[bool, int]:
+    # Networks compute by pixels of the input, filters by pixels of the result.
+    return case.is_network, (case.input if case.is_network else case.output).pixels
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The combinations in the order of the report, those left out, and the networks in them."""
@@ -64,7 +69,7 @@ class Plan:
     @property
     def in_order_of_cost(self) -> list[Case]:
         """Cheapest first: what those leave of the time is for the expensive ones."""
-        return sorted(self.cases, key=lambda case: (case.is_network, case.output.pixels))
+        return sorted(self.cases, key=_cost)
 
     @property
     def methods(self) -> list[str]:
@@ -153,11 +158,11 @@ def make_plan(
     for method in asked_methods:
         _check_method(method, catalogue)
     cases, left_out = [], []
-    reasons: dict[tuple[str, object], str] = {}
-    possible: set[tuple[str, object]] = set()
+    reasons: dict[str, str] = {}
+    possible: set[str] = set()
     for (target, size), scale, method in product(asked_targets, asked_scales, asked_methods):
-        parts = (("target", target), ("scale", scale), ("method", method))
         case = Case(target=target, scale=scale, method=method, input=size, output=size)
+        parts = (target, case.scale_label, method)
         try:
             source = input_size(target, size, scale)
             _check_scale(method, scale, catalogue)
@@ -185,7 +190,8 @@ def input_size(target: str, output: Size, scale: Fraction) -> Size:
     exact = (Fraction(output.width) / scale, Fraction(output.height) / scale)
     source = Size(round(exact[0]), round(exact[1]))
     # Ratios that no network is made for round, as FSR1's modes do.
-    if (scale in SCALES and exact != (source.width, source.height)) or min(exact) < 1:
+    whole = all(each.denominator == 1 for each in exact)
+    if (scale in SCALES and not whole) or min(exact) < 1:
         msg = (
             f"{target} cannot be made at {label}: it would take a frame of "
             f"{float(exact[0]):.7g} x {float(exact[1]):.7g} pixels; choose another target or scale"
