@@ -51,9 +51,15 @@ def check_filter_name(method: str) -> None:
 
 
 def check_filter_options(method: str) -> None:
-    """Raise BadRequestError for a filter, or an option of it, that is unknown; makes nothing."""
+    """Raise BadRequestError for a filter, or an option of it, that is unknown; loads nothing."""
     check_filter_name(method)
-    _maker(method, DEFAULT_SHARPNESS_STOPS)
+    name, given = split_method(method)
+    if name == "fsr1":
+        Fsr1Options.parse(given, sharpness_stops=DEFAULT_SHARPNESS_STOPS)
+    elif name == "nis":
+        NisOptions.parse(given)
+    else:
+        check_no_options(name, given)
 
 
 def make_filter(

@@ -65,7 +65,8 @@ class Budget:
 
     def names(self, case: Case) -> bool:
         """Whether it is about this combination."""
-        known = {case.target, case.scale_label, case.method, split_method(case.method)[0]}
+        method = split_method(case.method)[0]
+        known = {case.target, str(case.output), case.scale_label, case.method, method}
         return all(part in known for part in self.selector)
 
 
@@ -87,18 +88,19 @@ def parse_budget(text: str) -> Budget:
         _refuse(
             f"{text[:80]!r} is no budget; write it as TARGET:METRIC=LIMIT, as in 1080p:p99=16.7"
         )
-    return _budget(match["selector"] or "", match["metric"].strip(), match["limit"], text)
+    metric, limit = match["metric"].strip(), match["limit"]
+    return _budget(match["selector"] or "", metric, limit, repr(text[:80]))
 
 
-def _budget(selector: str, metric: str, limit: Any, text: str) -> Budget:
+def _budget(selector: str, metric: str, limit: Any, where: str) -> Budget:
     if metric not in METRICS:
-        _refuse(f"budget {text[:80]!r}: unknown metric {metric!r}; choose {', '.join(METRICS)}")
+        _refuse(f"budget {where}: unknown metric {metric!r}; choose {', '.join(METRICS)}")
     try:
         number = math.nan if isinstance(limit, bool) else float(limit)
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        _refuse(f"budget {text[:80]!r}: the limit {limit!r} is no number above 0")
+        _refuse(f"budget {where}: the limit {limit!r} is no number above 0")
     parts = tuple(part for each in selector.split("/") if (part := each.strip()))
     return Budget(selector=parts, metric=metric, limit=number)
 

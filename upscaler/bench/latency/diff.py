@@ -117,8 +117,9 @@ def _notes(before: Measured, after: Measured) -> list[str]:
 
 def _warnings(before: Run, after: Run) -> list[str]:
     found = []
-    if (before.machine.cpu, before.machine.cores) != (after.machine.cpu, after.machine.cores):
-        found.append(f"two machines: {before.machine.cpu} and {after.machine.cpu}")
+    machines = [f"{run.machine.cpu}, {run.machine.cores} cores" for run in (before, after)]
+    if machines[0] != machines[1]:
+        found.append(f"two machines: {' and '.join(machines)}")
     for what in ("mode", "fps", "pixel_format", "delivery", "source", "threads"):
         ours, theirs = (getattr(run.settings, what) for run in (before, after))
         if ours != theirs:

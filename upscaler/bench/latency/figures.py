@@ -172,7 +172,8 @@ def draw_target(path: Path, combinations: Sequence[Measured], palette: Palette) 
     histogram.set(xlabel="latency, ms", ylabel="share of frames")
     ecdf.set(xlabel="latency, ms", ylabel="share of frames at most as long", ylim=(0, 1.02))
     legend(figure, handles=named, loc="outside upper center", ncols=6)
-    titles = ("Frame times", "Histogram", "Distribution (ECDF)", "Median of each stage")
+    first = f"{combinations[0].target}: frame times"
+    titles = (first, "Histogram", "Distribution (ECDF)", "Median of each stage")
     for axis, title in zip((trace, histogram, ecdf, stages), titles, strict=True):
         finish(axis, title)
     figure.savefig(path, facecolor=PAPER)
@@ -182,6 +183,7 @@ def draw_target(path: Path, combinations: Sequence[Measured], palette: Palette) 
 def _draw_stages(axis: Any, combinations: Sequence[Measured]) -> None:
     """Stack the median of each stage; their sum is near the median of the whole, not it."""
     names: dict[str, None] = {}
+    longest = 1e-3
     for row, each in enumerate(combinations):
         start = 0.0
         for stage in (LATE, *STAGES):
@@ -192,13 +194,14 @@ def _draw_stages(axis: Any, combinations: Sequence[Measured]) -> None:
             names[stage] = None
             axis.barh(row, spent, left=start, height=0.62, color=STAGE_COLOURS[stage], **shown)
             start += spent
+        longest = max(longest, start)
         words = f" {start:.2f} ms"
         if len(each.stages) > 2:  # more than the upscaler, and the whole
             words += f", {start - each.stages['upscaled'].p50_ms:.2f} beside upscaling"
         axis.text(start, row, words, va="center", fontsize=9, color=INK)
     axis.set_yticks(range(len(combinations)), [label(each) for each in combinations])
     axis.invert_yaxis()
-    axis.margins(x=0.36)
+    axis.set_xlim(0, 1.5 * longest)  # room for the words
     axis.set_xlabel("ms")
     legend(axis, loc="lower right")
 

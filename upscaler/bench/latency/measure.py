@@ -63,6 +63,12 @@ class Options:
 
     def __post_init__(self) -> None:
         parse_format(self.pixel_format)
+        for what, value, offered in (
+            ("transport", self.transport, ("shm", "inline")),
+            ("delivery", self.delivery, ("every", "latest")),
+        ):
+            if value not in offered:
+                _refuse(f"unknown {what} {value!r}; choose {' or '.join(offered)}")
         if self.fps is not None and not 0 < self.fps <= MAX_FPS:
             _refuse(f"a rate of {self.fps:g} frames a second is out of range; choose up to 1000")
         if self.device_only and self.fps is not None:

@@ -184,6 +184,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         """Whether any of it ran on an imitated processor."""
         return any(each.emulated for each in self.combinations)
 
+    def combination(self, *parts: str) -> Measured:
+        """Return the one combination that has all of `parts`: target, scale, method, in any order.
+
+        Raises BadRequestError when there is none, or more than one.
+        """
+        found = [
+            each
+            for each in self.combinations
+            if set(parts) <= {each.key, each.target, each.scale, each.method}
+        ]
+        if len(found) != 1:
+            keys = ", ".join(each.key for each in found or self.combinations)
+            msg = f"{'/'.join(parts)} names {len(found)} combinations, not one, of {keys}"
+            raise BadRequestError(msg)
+        return found[0]
+
     @property
     def misses(self) -> list[Verdict]:
         """Budgets that were not kept."""

@@ -21,7 +21,7 @@ CLIP = Path(__file__).parents[2] / "demo" / "clip" / "frames"
 MOST_FRAMES = 12
 MOST_BYTES = 64_000_000
 """Of the frames of one size: two at least, whatever they take."""
-SYNTHETIC = Size(960, 540)
+SYNTHETIC = Size(480, 270)
 
 
 @dataclass(slots=True, kw_only=True)
