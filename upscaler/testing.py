@@ -5,17 +5,23 @@ Real implementations of the contracts that need no vendor library, no model file
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import ServiceError
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
 from upscaler.engines.base import Facts, NetworkUpscaler, facts_of
 from upscaler.models.card import ModelCard
 from upscaler.models.library import Model
+
+if TYPE_CHECKING:
+    from upscaler.bench.latency.results import Run
 
 NAME = "fake"
 RGB = 3
@@ -121,3 +127,65 @@ def example_card(scale: Fraction, *, weights_sha256: str, quantised: bool = True
         psnr_db={},
         weights_sha256=weights_sha256,
     )
+
+
+def latency_run(
+    targets: str = "1080p",
+    *,
+    scale: str = "2",
+    methods: str = "quicksrnet-small",
+    budgets: Sequence[str] = (),
+    engine: str = "auto",
+    models: Sequence[str] = (),
+    frames: int = 300,
+    fps: float | None = None,
+    device_only: bool = False,
+    transport: Literal["shm", "inline"] = "shm",
+    delivery: Literal["every", "latest"] = "every",
+    pixel_format: str = "rgba8",
+    source: Literal["clip", "synthetic"] = "clip",
+    threads: int | None = None,
+    seconds: float = 60.0,
+    out: Path | None = None,
+) -> Run:
+    """Measure latency as `upscaler bench latency` does, for a test suite; see docs/latency.md.
+
+    `targets` are sizes of results; `targets`, `scale` and `methods` may be lists with commas. The
+    run's `misses` are the `budgets` that were not kept; `run.combination("1080p", "fsr1").summary`
+    holds the figures. With `out`, run.json, the report and the rest are written there.
+
+    Raises BadRequestError for what cannot be measured, and ServiceError when a combination failed;
+    `out` then holds what was measured until then.
+    """
+    from upscaler.bench.latency.budgets import check_budgets, read_budgets
+    from upscaler.bench.latency.files import prepare, write_all
+    from upscaler.bench.latency.measure import Options, run_plan
+    from upscaler.bench.latency.plan import make_plan
+    from upscaler.bench.latency.source import clip_source, synthetic_source
+
+    options = Options(
+        fps=fps,
+        device_only=device_only,
+        frames=frames,
+        seconds=seconds,
+        transport=transport,
+        delivery=delivery,
+        pixel_format=pixel_format,
+        engine=engine,
+        threads=threads,
+        models=tuple(models),
+    )
+    plan = make_plan([targets], [scale], [methods], options.catalogue())
+    limits = read_budgets(budgets)
+    check_budgets(limits, plan.cases)
+    if out is not None:
+        prepare(out)
+    pictures = clip_source() if source == "clip" else synthetic_source()
+    finished = run_plan(plan, options, pictures, budgets=limits)
+    if out is not None:
+        write_all(out, finished)
+    if finished.status == "interrupted":
+        raise KeyboardInterrupt
+    if finished.status == "failed":
+        raise ServiceError(finished.error)
+    return finished

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.errors import EngineError
+from protocol.errors import BadRequestError, EngineError
 from protocol.frames import SCALES, PixelFormat, Size
+from upscaler.bench.latency.results import read_run
 from upscaler.contract import Engine, Frame
 from upscaler.models.library import Model
-from upscaler.testing import FakeEngine, example_card, near_identity_weights
+from upscaler.testing import FakeEngine, example_card, latency_run, near_identity_weights
 
 
 def model(scale: Fraction) -> Model:
@@ -58,3 +59,29 @@ def test_weights_have_the_shapes_of_a_small_quicksrnet(scale: Fraction) -> None:
     if scale == 2:
         assert parameters == 22_860
     assert all(weight.dtype == bias.dtype == np.float32 for weight, bias in layers)
+
+
+def test_latency_is_measured_for_a_suite(tmp_path: Path) -> None:
+    run = latency_run(
+        "128x72",
+        methods="nearest,bicubic",
+        frames=12,
+        source="synthetic",
+        budgets=["nearest:p50=0.0001", "bicubic:p50=100000"],
+        out=tmp_path,
+    )
+    assert [miss.key for miss in run.misses] == ["72p/2x/nearest"]
+    summary = run.combination("72p", "bicubic").summary
+    assert summary is not None
+    assert summary.count == 12
+    assert read_run(tmp_path) == run
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_a_suite_learns_what_cannot_be_measured() -> None:
+    with pytest.raises(BadRequestError, match="unknown target 'big'"):
+        latency_run("big")
+    with pytest.raises(BadRequestError, match="names nothing that is measured"):
+        latency_run("1080p", budgets=["720p:p99=1"])
+    with pytest.raises(BadRequestError, match="unknown engine 'unheard-of'"):
+        latency_run("128x72", engine="unheard-of")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from upscaler.cli import latency_commands
 from upscaler.cli.options import Engine, InputSize, parse_size
 
 bench = typer.Typer(
@@ -14,6 +15,7 @@ bench = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+latency_commands.register(bench)
 
 
 @bench.command("engine")

@@ -50,6 +50,18 @@ def check_filter_name(method: str) -> None:
         raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
 
 
+def check_filter_options(method: str) -> None:
+    """Raise BadRequestError for a filter, or an option of it, that is unknown; loads nothing."""
+    check_filter_name(method)
+    name, given = split_method(method)
+    if name == "fsr1":
+        Fsr1Options.parse(given, sharpness_stops=DEFAULT_SHARPNESS_STOPS)
+    elif name == "nis":
+        NisOptions.parse(given)
+    else:
+        check_no_options(name, given)
+
+
 def make_filter(
     method: str,
     size: Size,

@@ -1,0 +1,26 @@
+"""The examples run as they stand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_a_suite_that_gates_on_latency(tmp_path: Path) -> None:
+    # No machine is too slow for this slack: whether it is fast is no business of a test here.
+    environment = {**os.environ, "LATENCY_SLACK": "1e6", "LATENCY_REPORT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "latency")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    assert (tmp_path / "1080p" / "report.html").is_file()

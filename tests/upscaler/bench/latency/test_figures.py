@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from upscaler.bench.latency.figures import draw_run
+from upscaler.bench.latency.results import Measured, Run
+from upscaler.images import read_image
+
+MakeMeasured = Callable[..., Measured]
+MakeRun = Callable[..., Run]
+
+
+def test_pictures_of_several_targets(
+    tmp_path: Path, make_measured: MakeMeasured, make_run: MakeRun
+) -> None:
+    random = np.random.default_rng(1)
+    combinations = [
+        make_measured(slow * random.gamma(20, 0.4, 60), target=target, method=method)
+        for target in ("540p", "1080p", "2160p")
+        for method, slow in (("fsr1", 1.0), ("quicksrnet-small", 100.0))
+    ]
+    drawn = draw_run(tmp_path, make_run(*combinations))
+    assert drawn == {
+        "growth": "growth.png",
+        "540p": "frames_540p.png",
+        "1080p": "frames_1080p.png",
+        "2160p": "frames_2160p.png",
+    }
+    for name in drawn.values():
+        picture = read_image(tmp_path / name)
+        assert picture.shape[1] > 1000
+        assert np.ptp(picture[..., :3], axis=2).max() > 100  # lines in colour, on white
+        assert (picture == 255).mean() > 0.5
+
+
+def test_one_frame_is_drawn(tmp_path: Path, make_measured: MakeMeasured, make_run: MakeRun) -> None:
+    run = make_run(make_measured([5.0]), make_measured([], method="bicubic", status="failed"))
+    assert draw_run(tmp_path, run) == {"1080p": "frames_1080p.png"}
+
+
+def test_without_frames_there_is_no_picture(
+    tmp_path: Path, make_measured: MakeMeasured, make_run: MakeRun
+) -> None:
+    assert draw_run(tmp_path, make_run(make_measured([], status="failed"))) == {}
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,145 @@
+"""Two runs against one another: the ratio of medians with its interval, and a verdict.
+
+The frames of both are drawn again in blocks (`statistics.bootstrap_medians`), and the ratio of the
+medians is taken each time: the middle 95 % is the interval. "Slower" and "faster" mean that all of
+it lies beyond the tolerance. That interval knows nothing of what changes between two runs, such as
+what else the machine was doing; two runs of the same build show how much that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from protocol.errors import BadRequestError
+from upscaler.bench.latency.results import Measured, Run
+from upscaler.bench.latency.statistics import SEED, bootstrap_medians
+from upscaler.metrics.bootstrap import LEVEL
+
+TOLERANCE = 0.05
+
+Word = Literal["faster", "slower", "no difference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One combination in both runs; `ratio` is the second median over the first."""
+
+    key: str
+    before_ms: float
+    after_ms: float
+    ratio: float
+    low: float
+    high: float
+    verdict: Word
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All combinations that both runs have, those that one has alone, and what to doubt."""
+
+    differences: tuple[Difference, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def slower(self) -> list[Difference]:
+        """Combinations that got slower."""
+        return [each for each in self.differences if each.verdict == "slower"]
+
+
+def compare_runs(before: Run, after: Run, *, tolerance: float = TOLERANCE) -> Comparison:
+    """Compare two runs; a ratio within 1 +- `tolerance` is no difference.
+
+    Raises BadRequestError for a tolerance that is no share, and when they have nothing in common.
+    """
+    if not 0 <= tolerance < 1:
+        msg = f"a tolerance of {tolerance:g} is no share; choose 0 to less than 1, such as 0.05"
+        raise BadRequestError(msg)
+    ours = {each.key: each for each in before.combinations if each.summary is not None}
+    theirs = {each.key: each for each in after.combinations if each.summary is not None}
+    common = [key for key in ours if key in theirs]
+    if not common:
+        msg = (
+            "the two runs have no combination in common: "
+            f"{_few(list(ours))} and {_few(list(theirs))}"
+        )
+        raise BadRequestError(msg)
+    return Comparison(
+        differences=tuple(_compare(ours[key], theirs[key], tolerance) for key in common),
+        only_before=tuple(key for key in ours if key not in theirs),
+        only_after=tuple(key for key in theirs if key not in ours),
+        warnings=tuple(_warnings(before, after)),
+    )
+
+
+def _compare(before: Measured, after: Measured, tolerance: float) -> Difference:
+    first = bootstrap_medians(before.times.total_ms, seed=SEED)
+    second = bootstrap_medians(after.times.total_ms, seed=SEED + 1)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(second / first, (tail, 1 - tail))
+    medians = [float(np.median(each.times.total_ms)) for each in (before, after)]
+    verdict: Word = "no difference"
+    if low > 1 + tolerance:
+        verdict = "slower"
+    elif high < 1 - tolerance:
+        verdict = "faster"
+    return Difference(
+        key=before.key,
+        before_ms=medians[0],
+        after_ms=medians[1],
+        ratio=medians[1] / medians[0],
+        low=float(low),
+        high=float(high),
+        verdict=verdict,
+        notes=tuple(_notes(before, after)),
+    )
+
+
+def _notes(before: Measured, after: Measured) -> list[str]:
+    found = []
+    if (before.engine, before.device) != (after.engine, after.device):
+        found.append(f"{before.engine} on {before.device} became {after.engine} on {after.device}")
+    if before.emulated or after.emulated:
+        found.append("emulated: its times mean nothing")
+    if before.transport != after.transport:
+        found.append(f"{before.transport or 'device'} became {after.transport or 'device'}")
+    doubtful = [name for name, one in (("A", before), ("B", after)) if one.warnings]
+    if doubtful:
+        found.append(f"warnings in {' and '.join(doubtful)}")
+    return found
+
+
+def _warnings(before: Run, after: Run) -> list[str]:
+    found = []
+    machines = [f"{run.machine.cpu}, {run.machine.cores} cores" for run in (before, after)]
+    if machines[0] != machines[1]:
+        found.append(f"two machines: {' and '.join(machines)}")
+    for what in ("mode", "fps", "pixel_format", "delivery", "source", "threads"):
+        ours, theirs = (getattr(run.settings, what) for run in (before, after))
+        if ours != theirs:
+            found.append(f"measured differently: {what} {ours} and {theirs}")
+    weights = [
+        {(one.method, one.scale): one.weights_sha256 for one in run.models}
+        for run in (before, after)
+    ]
+    changed = [
+        f"{key[0]} {key[1]}x"
+        for key in weights[0]
+        if weights[1].get(key, weights[0][key]) != weights[0][key]
+    ]
+    if changed:
+        found.append(f"other weights: {', '.join(changed)}")
+    for name, run in (("A", before), ("B", after)):
+        if run.status != "complete":
+            found.append(f"{name} is {run.status}: {run.error}")
+    return found
+
+
+def _few(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "") if keys else "nothing"
