@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from capture.source import BaseSource, CapturedFrame, Pixels, Target, delivered
@@ -16,9 +17,13 @@ DEFAULT_FPS = 30.0
 def open_files(path: Path, *, fps: float = DEFAULT_FPS) -> VideoFile | ImageFolder:
     """Open a video file, or a folder of images to be played at `fps` in the order of names.
 
+    An image is a folder of one.
+
     Raises BadImageError, naming the path, when it is missing or cannot be read.
     """
-    return ImageFolder(path, fps=fps) if path.is_dir() else VideoFile(path)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFolder(path, fps=fps)
+    return VideoFile(path)
 
 
 class VideoFile(BaseSource):
@@ -75,9 +80,8 @@ class ImageFolder(BaseSource):
 
     def __init__(self, path: Path, *, fps: float) -> None:
         try:
-            self._files = sorted(
-                each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES
-            )
+            inside = path.iterdir() if path.is_dir() else [path]
+            self._files = sorted(each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             msg = f"cannot read {path}: {error.strerror}"
             raise BadImageError(msg) from error
@@ -100,6 +104,33 @@ class ImageFolder(BaseSource):
                 raise BadImageError(msg)
             yield delivered(pixels, previous, index / self.fps, target)
             previous = pixels
+
+
+class Looped(BaseSource):
+    """A clip that begins again when it is over. `open_clip` opens it."""
+
+    frame_count = None
+
+    def __init__(self, open_clip: Callable[[], VideoFile | ImageFolder]) -> None:
+        self._open_clip = open_clip
+        self._clip = open_clip()
+        self.size = self._clip.size
+        self.fps = self._clip.fps
+        self.pixel_format = self._clip.pixel_format
+
+    def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:
+        """Yield the clip's frames again and again, with times that go on; see `Source.frames`."""
+        index = 0
+        while True:
+            for frame in self._clip.frames(target):
+                yield replace(frame, time_s=index / self.fps)
+                index += 1
+            self._clip.close()
+            self._clip = self._open_clip()
+
+    def close(self) -> None:
+        """Close the clip. Idempotent."""
+        self._clip.close()
 
 
 def _read(path: Path) -> Pixels:
