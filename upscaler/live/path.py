@@ -121,6 +121,8 @@ class LivePath:
         Raises ServiceError with the service's own words when it has no such method for this size
         and scale; the method in use stays.
         """
+        if self._lost:
+            raise ServiceLostError(self.note)
         chosen = self._clients.get(method) or self._open(method)
         if chosen is self._client:
             return
@@ -150,10 +152,11 @@ class LivePath:
         The service's own, unless it has gone since.
         """
         try:
-            return self._client.acquire()
+            if not self._lost:
+                return self._client.acquire()
         except ServiceLostError as error:
             self._lose(error)
-            return np.empty(self._size.shape(self._pixel_format), np.uint8)
+        return np.empty(self._size.shape(self._pixel_format), np.uint8)
 
     def submit(self, frame: Frame, *, captured_ns: int) -> int:
         """Send a frame and return its id; 0 when the service has gone, see `note`."""

@@ -26,7 +26,7 @@ from protocol.errors import ServiceError, UpscalerError
 from protocol.frames import PixelFormat
 from upscaler.contract import Frame
 from upscaler.control import Control
-from upscaler.live.comparer import NAME, Comparer
+from upscaler.live.comparer import Comparer
 from upscaler.live.path import PathReport
 from upscaler.live.pictures import (
     FrameHead,
@@ -37,8 +37,7 @@ from upscaler.live.pictures import (
     to_bgr,
 )
 from upscaler.live.shot import Picture, Shot
-from upscaler.service.report import ServiceReport
-from upscaler.timings import STAGES
+from upscaler.live.state import Asked, PageState, Service, busy_share, path_of, service_of
 
 log = logging.getLogger(__name__)
 
@@ -62,46 +61,6 @@ class Page(Protocol):
 
     def end(self, reason: str) -> None:
         """Close the connection, saying why."""
-
-
-class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """What a page may say; what is left out stays as it is."""
-
-    left: str | None = None
-    right: str | None = None
-    paused: bool | None = None
-    step: bool = False
-    ack: int | None = None
-    hidden: bool | None = None
-
-
-class Service(msgspec.Struct, kw_only=True):
-    """The service as the page shows it; `note` says why it does not answer."""
-
-    version: str = ""
-    engine: str = ""
-    device: str = ""
-    emulated: bool = False
-    models: list[str] = []
-    clients: int = 0
-    note: str = ""
-
-
-class PageState(msgspec.Struct, kw_only=True):
-    """Everything but pictures."""
-
-    source: str
-    size: str
-    upscaled: str
-    methods: list[str]
-    left: str
-    right: str
-    paused: bool
-    service: Service
-    path: PathReport | None
-    counts: dict[str, int]
-    note: str
-    stages: tuple[str, ...] = STAGES
 
 
 class Viewer:
@@ -283,9 +242,10 @@ class Viewer:
             with suppress(OSError):  # of this thread alone: its encoding can wait
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while not self._closed:
+            if self._page is None:
+                self._comparer.close()
             page, shot = self._next_work()
             if page is None:
-                self._comparer.close()
                 continue
             try:
                 if shot is not None:
@@ -429,48 +389,8 @@ class Viewer:
             self._service = msgspec.structs.replace(self._service, note=str(error))
             return
         self._redraw = self._redraw or bool(self._service.note)
-        engine = report.engine
         self._methods = report.methods
-        self._service = Service(
-            version=report.version,
-            engine="none: filters only" if engine is None else f"{engine.name} {engine.version}",
-            device="" if engine is None else engine.device,
-            emulated=bool(engine and engine.emulated),
-            models=[f"{model.name} ({model.weights_sha256[:12]})" for model in report.models],
-            clients=sum(client.name != NAME for client in report.clients),
-        )
+        self._service = service_of(report)
         if self._watches_service:
             self._path = path_of(report)
             self._busy = busy_share(report)
-
-
-def busy_share(report: ServiceReport) -> float:
-    """Share of the time in which the service upscales for others than the page, 0 to 1."""
-    share = 0.0
-    for client in report.clients:
-        upscaled = client.statistics.stages.get("upscaled")
-        if client.name != NAME and upscaled is not None:
-            share += client.statistics.fps * upscaled.mean_ms / 1000
-    return min(1.0, share)
-
-
-def path_of(report: ServiceReport) -> PathReport | None:
-    """The busiest session that is not the page's own, as far as its service knows it."""
-    watched = [client for client in report.clients if client.name != NAME]
-    if not watched:
-        return None
-    client = max(watched, key=lambda each: each.statistics.fps)
-    stages = client.statistics.stages
-    point = [stages[stage].p50_ms if stage in stages else 0.0 for stage in STAGES]
-    return PathReport(
-        method=client.method,
-        engine=client.engine,
-        device="" if report.engine is None else report.engine.device,
-        emulated=client.emulated,
-        transport=client.transport,
-        size=client.size,
-        upscaled=client.upscaled,
-        statistics=client.statistics,
-        points=[point],
-        each="second, the medians",
-    )

@@ -56,11 +56,13 @@ class LiveWindow:
         self._last: Any = None
         self._words: list[str] = []
         self.words_shown = True
+        self.full_screen = False
         try:
             pygame.display.init()
             pygame.font.init()
             pygame.display.set_caption(title)
-            self._screen = pygame.display.set_mode(_fitting(pygame, size), pygame.RESIZABLE)
+            self._windowed = _fitting(pygame, size)
+            self._screen = pygame.display.set_mode(self._windowed, pygame.RESIZABLE)
         except pygame.error as error:
             msg = f"cannot open a window: {error}; use --to browser, or a file"
             raise CaptureError(msg) from error
@@ -81,11 +83,6 @@ class LiveWindow:
     def size(self) -> Size:
         """Size of the window's contents now."""
         return Size(*self._screen.get_size())
-
-    @property
-    def full_screen(self) -> bool:
-        """Whether the window fills the screen."""
-        return bool(self._pygame.display.is_fullscreen())
 
     def show(self, pixels: Frame) -> None:
         """Show a frame, (height, width, channels) uint8; it is not used after the call."""
@@ -121,7 +118,7 @@ class LiveWindow:
                 if event.key in (pygame.K_ESCAPE, pygame.K_q):
                     ended = True
                 elif event.key == pygame.K_f:
-                    pygame.display.toggle_fullscreen()
+                    self._toggle_full_screen()
                 elif event.key == pygame.K_h:
                     self.words_shown = not self.words_shown
                 elif pygame.K_1 <= event.key <= pygame.K_9:
@@ -131,6 +128,15 @@ class LiveWindow:
     def close(self) -> None:
         """Close the window. Idempotent."""
         self._pygame.display.quit()
+
+    def _toggle_full_screen(self) -> None:
+        pygame = self._pygame
+        if self.full_screen:
+            self._screen = pygame.display.set_mode(self._windowed, pygame.RESIZABLE)
+        else:
+            self._windowed = self._screen.get_size()
+            self._screen = pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        self.full_screen = not self.full_screen
 
     def _draw_words(self) -> None:
         if not (self.words_shown and self._words):
