@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from capture.source import CapturedFrame
+from capture.source import BaseSource, CapturedFrame, Pixels, Target, delivered
 from protocol.errors import BadImageError
 from protocol.frames import PixelFormat, Size, check_size
 
@@ -21,30 +17,16 @@ DEFAULT_FPS = 30.0
 def open_files(path: Path, *, fps: float = DEFAULT_FPS) -> VideoFile | ImageFolder:
     """Open a video file, or a folder of images to be played at `fps` in the order of names.
 
+    An image is a folder of one.
+
     Raises BadImageError, naming the path, when it is missing or cannot be read.
     """
-    return ImageFolder(path, fps=fps) if path.is_dir() else VideoFile(path)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFolder(path, fps=fps)
+    return VideoFile(path)
 
 
-class _Closing:
-    """Closes with its `with` block."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free what the source holds. Idempotent."""
-
-
-class VideoFile(_Closing):
+class VideoFile(BaseSource):
     """A video file, decoded frame by frame."""
 
     pixel_format = PixelFormat.BGR8
@@ -71,13 +53,16 @@ class VideoFile(_Closing):
         count = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count = count if count > 0 else None
 
-    def __iter__(self) -> Iterator[CapturedFrame]:
+    def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:
+        """Yield what is left of the video; see `Source.frames`."""
         index = 0
+        previous: Pixels | None = None
         while True:
             read, pixels = self._video.read()
             if not read:
                 break
-            yield CapturedFrame(pixels=pixels, time_s=index / self.fps)
+            yield delivered(pixels, previous, index / self.fps, target)
+            previous = pixels
             index += 1
         if index == 0:
             msg = f"{self._path} holds no frame that OpenCV can decode"
@@ -88,16 +73,15 @@ class VideoFile(_Closing):
         self._video.release()
 
 
-class ImageFolder(_Closing):
+class ImageFolder(BaseSource):
     """The images of a folder, in the order of their names; all must have one size."""
 
     pixel_format = PixelFormat.BGR8
 
     def __init__(self, path: Path, *, fps: float) -> None:
         try:
-            self._files = sorted(
-                each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES
-            )
+            inside = path.iterdir() if path.is_dir() else [path]
+            self._files = sorted(each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             msg = f"cannot read {path}: {error.strerror}"
             raise BadImageError(msg) from error
@@ -109,21 +93,51 @@ class ImageFolder(_Closing):
         height, width = _read(self._files[0]).shape[:2]
         self.size = Size(width, height)
 
-    def __iter__(self) -> Iterator[CapturedFrame]:
+    def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:
+        """Yield the images; see `Source.frames`."""
+        previous: Pixels | None = None
         for index, path in enumerate(self._files):
             pixels = _read(path)
             size = Size(pixels.shape[1], pixels.shape[0])
             if size != self.size:
                 msg = f"{path} is {size}, but the folder began with {self.size}"
                 raise BadImageError(msg)
-            yield CapturedFrame(pixels=pixels, time_s=index / self.fps)
+            yield delivered(pixels, previous, index / self.fps, target)
+            previous = pixels
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+class Looped(BaseSource):
+    """A clip that begins again when it is over. `open_clip` opens it."""
+
+    frame_count = None
+
+    def __init__(self, open_clip: Callable[[], VideoFile | ImageFolder]) -> None:
+        self._open_clip = open_clip
+        self._clip = open_clip()
+        self.size = self._clip.size
+        self.fps = self._clip.fps
+        self.pixel_format = self._clip.pixel_format
+
+    def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:
+        """Yield the clip's frames again and again, with times that go on; see `Source.frames`."""
+        index = 0
+        while True:
+            for frame in self._clip.frames(target):
+                yield replace(frame, time_s=index / self.fps)
+                index += 1
+            self._clip.close()
+            self._clip = self._open_clip()
+
+    def close(self) -> None:
+        """Close the clip. Idempotent."""
+        self._clip.close()
+
+
+def _read(path: Path) -> Pixels:
     import cv2
 
     try:
-        decoded: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        decoded: Pixels | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except cv2.error:  # such as more pixels than it accepts
         decoded = None
     if decoded is None:

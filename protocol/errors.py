@@ -5,6 +5,7 @@
     ├── BadRequestError            a method, scale, model or size that cannot be served
     ├── BadImageError              a file that is no readable image, or has the wrong size
     ├── EngineError                an engine that is missing, or failed
+    ├── CaptureError               a screen or window that cannot be captured, or has gone
     └── ServiceError               the service answered with an error, or not at all
         ├── ServiceTimeoutError    no answer within the time allowed
         └── ServiceLostError       the service has gone, and with it the frames in flight
@@ -80,6 +81,12 @@ class EngineError(UpscalerError):
     """An engine that was asked for and is missing, or that failed."""
 
     default_code = ErrorCode.ENGINE_UNAVAILABLE
+
+
+class CaptureError(UpscalerError):
+    """A screen, region or window that cannot be captured, or has gone while it was."""
+
+    default_code = ErrorCode.BAD_OPTION
 
 
 class ServiceError(UpscalerError):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +50,84 @@ def service() -> Iterator[ServiceProcess]:
     with ServiceProcess() as running:
         yield running
         assert running.running, running.log()
+
+
+@pytest.fixture(scope="session")
+def x_server() -> Iterator[str]:
+    """Xvfb, an X server without a screen, of 800x600; its display's name.
+
+    Skips where there is none, unless CI_SCREEN=1 says that there must be.
+    """
+    missing = [] if shutil.which("Xvfb") else ["Xvfb (apt-get install xvfb)"]
+    modules = ("mss", "Xlib", "pygame")
+    missing += [f"{name} (pip install '.[capture]')" for name in modules if not find_spec(name)]
+    if missing:
+        reason = f"no screen was captured; missing: {', '.join(missing)}"
+        if os.environ.get("CI_SCREEN") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24"]
+    with subprocess.Popen(
+        [*command, "-nolisten", "tcp"], pass_fds=[writer], stderr=subprocess.DEVNULL
+    ) as server:
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            number = pipe.readline().strip()
+        assert number, "Xvfb did not start"
+        yield f":{number}"
+        server.terminate()
+
+
+@pytest.fixture
+def screen(x_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The display of Xvfb, as DISPLAY of this test and its processes."""
+    monkeypatch.setenv("DISPLAY", x_server)
+    monkeypatch.delenv("XAUTHORITY", raising=False)
+    return x_server
+
+
+class WindowProgram:
+    """A program with a window, tests/capture/window_program.py, as a process."""
+
+    def __init__(self, title: str, width: int, height: int) -> None:
+        program = Path(__file__).parent / "capture" / "window_program.py"
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), title, str(width), str(height)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._wait()
+
+    def do(self, command: str) -> None:
+        """Send a command; returns when it has been done."""
+        assert self._process.stdin is not None
+        print(command, file=self._process.stdin, flush=True)
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "done\n"
+
+    def end(self) -> None:
+        """Close the window, and wait for the process."""
+        self._process.communicate(timeout=20)
+
+
+@pytest.fixture
+def show_window(screen: str) -> Iterator[Callable[..., WindowProgram]]:
+    """Open a window on the screen: show_window(title, width=320, height=180)."""
+    assert screen
+    shown = []
+
+    def show(title: str, *, width: int = 320, height: int = 180) -> WindowProgram:
+        shown.append(WindowProgram(title, width, height))
+        return shown[-1]
+
+    yield show
+    for program in shown:
+        program.end()
 
 
 @pytest.fixture

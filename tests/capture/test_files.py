@@ -65,3 +65,22 @@ def test_bad_folders_are_named(tmp_path: Path, frame: Frame) -> None:
     (tmp_path / "1.png").unlink()
     with pytest.raises(BadImageError, match=r"2\.png is not an image"):
         list(open_files(tmp_path))
+
+
+def test_frames_are_written_into_the_callers_memory_once(tmp_path: Path, frame: Frame) -> None:
+    for index, shift in enumerate((0, 0, 5)):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.roll(frame, shift, axis=0))
+    memory: list[Frame] = []
+
+    def target() -> Frame:
+        memory.append(np.empty(frame.shape, np.uint8))
+        return memory[-1]
+
+    with open_files(tmp_path) as source:
+        frames = list(source.frames(target))
+    assert [each.repeated for each in frames] == [False, True, False]
+    assert [each.pixels is kept for each, kept in zip(frames[::2], memory, strict=True)] == [
+        True,
+        True,
+    ]
+    assert np.array_equal(memory[1], np.roll(frame, 5, axis=0))

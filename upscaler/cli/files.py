@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from capture.files import open_files
-from protocol.errors import BadImageError, BadRequestError
+from protocol.errors import BadRequestError
 from protocol.frames import PixelFormat, Size, check_size, parse_scale, upscaled_size
 from upscaler.catalogue import Catalogue
 from upscaler.cli.options import parse_size
@@ -24,9 +24,7 @@ from upscaler.engines.reuse import ReusingUpscaler
 from upscaler.filters.library import FILTERS, is_filter, make_filter
 from upscaler.filters.options import check_sharpness
 from upscaler.images import read_image, write_image
-
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
-"""Codecs that OpenCV's wheels can write, by suffix."""
+from upscaler.live.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +143,11 @@ def upscale_video(source: Path, target: Path, job: FileJob) -> None:
             upscaled = job.upscaled(frames.size)
             upscaler = job.open(frames.size, frames.pixel_format)
         result = np.empty(upscaler.output_shape, np.uint8)
-        with _video_writer(target, upscaled, frames.fps) as write:
+        with Recorder(target, upscaled, frames.pixel_format, frames.fps) as recorder:
             task = bar.add_task(upscaler.name, total=frames.frame_count)
             for frame in frames:
                 upscaler(frame.pixels, result)
-                write(result)
+                recorder.write(result)
                 bar.advance(task)
             count = int(bar.tasks[task].completed)
         upscaler.close()
@@ -180,22 +178,3 @@ def _naming(path: Path) -> Iterator[None]:
     except BadRequestError as error:
         msg = f"{path}: {error}"
         raise BadRequestError(msg, code=error.code) from error
-
-
-@contextmanager
-def _video_writer(path: Path, size: Size, fps: float) -> Iterator[Callable[[Frame], Any]]:
-    import cv2
-
-    codec = CODECS.get(path.suffix.lower())
-    if codec is None:
-        msg = f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use .mp4 or .avi"
-        raise BadImageError(msg)
-    fourcc = cv2.VideoWriter.fourcc(*codec)
-    writer = cv2.VideoWriter(str(path), fourcc, fps, (size.width, size.height))
-    if not writer.isOpened():
-        msg = f"cannot write {path} as {size} video ({codec}); is the folder there and writable?"
-        raise BadImageError(msg)
-    try:
-        yield writer.write
-    finally:
-        writer.release()

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from upscaler.cli import service_commands
+from upscaler.cli import capture_commands, service_commands
 from upscaler.cli.bench_commands import bench
 from upscaler.cli.npu_commands import cache, npu
 from upscaler.cli.options import (
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.add_typer(npu, name="npu")
 service_commands.register(app, DEFAULT_ENDPOINT)
+capture_commands.register(app)
 app.add_typer(cache, name="cache")
 
 Models = Annotated[
@@ -97,6 +98,16 @@ def serve(
             max=65535,
         ),
     ] = None,
+    viewer: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve a page that shows and compares what clients send, at "
+            "http://127.0.0.1:PORT; 0 takes a free one.",
+            metavar="PORT",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     reuse_unchanged: Reuse = False,
     options: NpuOption = None,
     context: Contexts = None,
@@ -113,6 +124,7 @@ def serve(
         methods=method or [],
         threads=threads,
         metrics=metrics,
+        viewer=viewer,
         reuse=reuse_unchanged,
         npu=npu_settings(options, context, cache=keep),
         until_stdin_closes=until_stdin_closes,

@@ -15,6 +15,9 @@ from protocol.errors import ServiceError
 from upscaler import __version__
 from upscaler.catalogue import Catalogue
 from upscaler.engines.npu_options import NpuSettings
+from upscaler.live.viewer import Viewer
+from upscaler.live.watched import WatchedCatalogue
+from upscaler.live.web import ViewerServer
 from upscaler.service.metrics import MetricsServer
 from upscaler.service.process import READY
 from upscaler.service.server import Service
@@ -31,6 +34,7 @@ def run(
     methods: Sequence[str],
     threads: int | None,
     metrics: int | None = None,
+    viewer: int | None = None,
     reuse: bool = False,
     npu: NpuSettings | None = None,
     until_stdin_closes: bool = False,
@@ -38,10 +42,11 @@ def run(
     """Serve on `endpoint` until SIGINT or SIGTERM; a second signal ends the process at once.
 
     With `until_stdin_closes` also until whoever holds the other end of stdin has gone. `metrics`
-    is a port for Prometheus.
+    is a port for Prometheus, `viewer` one for the page that shows what clients send.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    catalogue = Catalogue(
+    kind = Catalogue if viewer is None else WatchedCatalogue
+    catalogue = kind(
         engine=engine, models=models, methods=methods, threads=threads, reuse=reuse, npu=npu
     )
     print(f"upscaler {__version__}")  # noqa: T201
@@ -70,6 +75,9 @@ def run(
             scraped = MetricsServer(service.endpoint, metrics)
             until_the_end.callback(scraped.close)
             print(f"metrics   http://127.0.0.1:{scraped.port}/metrics")  # noqa: T201
+        if viewer is not None:
+            assert isinstance(catalogue, WatchedCatalogue)
+            print(f"view      {_watch(service, catalogue, viewer, until_the_end)}")  # noqa: T201
         _stop_on_signals(service)
         if until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=[service], daemon=True).start()
@@ -80,6 +88,22 @@ def run(
         gc.freeze()
         service.run()
     print("stopped", flush=True)  # noqa: T201
+
+
+def _watch(service: Service, catalogue: WatchedCatalogue, port: int, stack: ExitStack) -> str:
+    """Serve the page, and return its address."""
+    page = Viewer(
+        service.endpoint,
+        source="what clients send",
+        left="bicubic" if "bicubic" in catalogue.methods else catalogue.methods[-1],
+        right=catalogue.methods[0],
+        watches_service=True,
+    )
+    catalogue.viewer = page
+    stack.callback(page.close)
+    server = ViewerServer(page, port)
+    stack.callback(server.close)
+    return server.url
 
 
 def _stop_on_signals(service: Service) -> None:
