@@ -101,7 +101,8 @@ _OUTCOME = member(Outcome, ErrorCode.MALFORMED)
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Client to service: opens a session for frames of one size, format, scale and method.
 
-    `credits` is the number of frames that the client wants in flight. An empty `method` asks for
+    `credits` is the number of frames that the client wants in flight: from 3 on, one can run, one
+    wait and a third come to replace it. An empty `method` asks for
     the service's default; a filter's may carry options, as in "fsr1:limiter=1.0,denoise".
     `sharpness_stops` concerns FSR1 where they do not say it: 0 is sharpest. `scale` is 3/2, 2, 3 or
     4 for networks, and any ratio from 1 to 4 for filters. `fallback` is what happens to a frame
@@ -132,7 +133,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     fallback: str = ""
     transport: Transport = Transport.INLINE
     delivery: Delivery = Delivery.LATEST
-    credits: int = 2
+    credits: int = 3
     sharpness_stops: float = 0.2
     client: str = ""
 

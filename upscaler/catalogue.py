@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from protocol.errors import BadRequestError, ErrorCode
-from protocol.frames import upscaled_size
+from protocol.frames import PixelFormat, Size, upscaled_size
 from upscaler.contract import Engine, Request, Upscaler
 from upscaler.engines.library import check_engine_name, select_engine
 from upscaler.engines.npu_options import NpuSettings
@@ -16,6 +16,9 @@ from upscaler.engines.reuse import check_reusable, load_reusing
 from upscaler.filters.library import FILTERS, SHARPENED, is_filter, make_filter
 from upscaler.filters.options import DEFAULT_SHARPNESS_STOPS, check_no_options, split_method
 from upscaler.models.library import Model, find_model, shipped
+
+TRIAL_SIZE = Size(48, 48)
+"""A multiple of whatever cell a network has, and quick to compile."""
 
 
 class Catalogue:
@@ -134,6 +137,16 @@ class Catalogue:
         if model.card.method not in self.methods:
             msg = f"{model.card.name} is for {model.card.method!r}, which is not offered here"
             raise BadRequestError(msg, code=ErrorCode.UNKNOWN_METHOD)
+
+    def try_out(self, model: Model) -> None:
+        """Raise what the engine raises if it cannot run a model at all.
+
+        Contexts that were compiled ahead are for sizes of their own, which decide.
+        """
+        if self._reuse:
+            check_reusable(model)
+        if self._npu is None or self._npu.contexts is None:
+            self.engine.load(model, TRIAL_SIZE, PixelFormat.RGB8).close()
 
     def replace(self, model: Model) -> None:
         """Put a model into the place of the one with its method and scale, if there is one."""

@@ -49,6 +49,7 @@ from upscaler.contract import Frame
 from upscaler.timings import Counter, Statistics, Timing
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5560"
+MAX_DEADLINE_MS = 60_000.0
 DELIVERIES = {"latest": Delivery.LATEST, "every": Delivery.EVERY}
 TRANSPORTS = {
     "auto": Transport.SHARED_MEMORY,
@@ -95,7 +96,7 @@ class Client:
         pixel_format: str = "rgb8",
         method: str = "",
         sharpness_stops: float = 0.2,
-        credits: int = 2,  # noqa: A002 - the protocol's word
+        credits: int = 3,  # noqa: A002 - the protocol's word
         delivery: Literal["latest", "every"] = "latest",
         fallback: str = "",
         transport: Literal["auto", "shm", "inline"] = "auto",
@@ -106,8 +107,9 @@ class Client:
 
         `size` is (width, height) in pixels; `scale` exactly 2, 3, 4 or 3/2, or any ratio from 1 to
         4 for filters; an empty `method` means the service's default; `credits` bounds the frames
-        in flight. With `delivery` "latest" a frame that waits is dropped when a newer one comes,
-        with "every" none is. `fallback`, a filter or "drop", is what becomes of a frame that would
+        in flight; with fewer than 3 `submit` waits for the inference before it can replace a frame.
+        With `delivery` "latest" a frame that waits is dropped when a newer one comes, with "every"
+        none is. `fallback`, a filter or "drop", is what becomes of a frame that would
         miss the deadline it was submitted with; empty, it comes late. `transport` "auto" takes
         shared memory where it can be had. Every wait ends after `timeout_s`, opening included,
         which compiles a network and may take seconds.
@@ -122,7 +124,7 @@ class Client:
             msg = f"size={size} is no (width, height) in whole pixels"
             raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SIZE) from error
         upscaled_size(frame_size, ratio)
-        if not 1 <= credits <= MAX_CREDITS:
+        if not isinstance(credits, int) or not 1 <= credits <= MAX_CREDITS:
             msg = f"credits={credits} is out of range; choose 1 to {MAX_CREDITS}"
             raise BadRequestError(msg)
         self.endpoint = endpoint
@@ -240,8 +242,11 @@ class Client:
                 f"the frame is {frame.shape} {frame.dtype}; this session takes {self._shape} uint8"
             )
             raise BadRequestError(msg, code=ErrorCode.PIXELS_MISMATCH)
-        if deadline_ms is not None and deadline_ms <= 0:
-            msg = f"a deadline {deadline_ms:g} ms from now has passed; give one that lies ahead"
+        if deadline_ms is not None and not 0 < deadline_ms <= MAX_DEADLINE_MS:
+            msg = (
+                f"a deadline {deadline_ms:g} ms from now has passed, or is no deadline; give one "
+                f"up to {MAX_DEADLINE_MS:g} ms ahead"
+            )
             raise BadRequestError(msg, code=ErrorCode.STALE_DEADLINE)
         deadline_ns = 0 if deadline_ms is None else submitted_ns + int(deadline_ms * 1e6)
         wait = self._wait()

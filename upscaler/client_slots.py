@@ -14,6 +14,7 @@ import weakref
 import numpy as np
 
 from protocol.errors import BadRequestError, ErrorCode
+from protocol.frames import Size
 from protocol.messages import Result, Welcome
 from protocol.session import max_stride
 from protocol.slots import (
@@ -22,6 +23,7 @@ from protocol.slots import (
     SlotTable,
     frame_offset,
     result_offset,
+    slot_bytes,
     slot_count,
 )
 from upscaler.contract import Frame
@@ -63,13 +65,13 @@ class ClientSlots:
             }
             self._memory = Segment.open(welcome.segment, result_offset(count, **sizes)).memory
             self._results = [result_offset(slot, **sizes) for slot in range(count)]
-            self._max_stride = min(max_stride(row), welcome.slot_bytes // shape[0])
             frame_bytes = welcome.slot_bytes
         else:
-            count, frame_bytes = slot_count(welcome.credits), row * shape[0]
+            count = slot_count(welcome.credits)
+            frame_bytes = slot_bytes(Size(shape[1], shape[0]), welcome.pixel_format)
             self._memory = mmap.mmap(-1, count * frame_bytes)
             self._results = []
-            self._max_stride = row
+        self._max_stride = min(max_stride(row), frame_bytes // shape[0])
         self._frames = [frame_offset(slot, slot_bytes=frame_bytes) for slot in range(count)]
         self._table = SlotTable(count)
         # What every view of a slot refers to, and the one that was handed out.

@@ -133,6 +133,7 @@ class Connection:
                 if self._hello.transport is Transport.INLINE or not (
                     self._may_go_inline and error.code is ErrorCode.UNSUPPORTED_TRANSPORT
                 ):
+                    self._ask_again(wait)
                     raise
                 self._go_inline(str(error), wait)
 
@@ -140,9 +141,13 @@ class Connection:
         """Ask again, for pixels in messages. Never silently: it costs milliseconds a frame."""
         log.warning("pixels travel inline: %s", reason)
         self.inline_reason = reason
+        self._ask_again(wait)
+        self._hello = replace(self._hello, transport=Transport.INLINE)
+
+    def _ask_again(self, wait: Wait) -> None:
+        """Leave a session that is of no use, for another hello."""
         if self.session.state is State.OPEN:
             self.send(self.session.bye_to_send(), wait)
-        self._hello = replace(self._hello, transport=Transport.INLINE)
         self.session = ClientSession(last_frame_id=self.session.last_frame_id)
 
     def _lose(self, reason: str, code: ErrorCode = ErrorCode.SERVICE_LOST) -> NoReturn:

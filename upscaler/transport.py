@@ -25,8 +25,6 @@ from protocol.errors import BadRequestError, ErrorCode, ServiceError
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HIGH_WATER_MARK = 16
 """Messages that ZeroMQ may queue for one peer."""
-RECEIVE_MARK = 4
-"""Messages that the service lets wait for each connection; the others stay in the kernel."""
 READ, WRITE = 1, 2
 """ZMQ_POLLIN and ZMQ_POLLOUT."""
 EVENTS, RCVMORE = 15, 13
@@ -125,7 +123,10 @@ class RouterTransport:
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._socket.set(zmq.MAXMSGSIZE, max_part_bytes)
         self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
-        self._socket.set(zmq.RCVHWM, RECEIVE_MARK)
+        # No mark: at one, libzmq stops reading, and aborts the process when the peer then leaves
+        # with a heartbeat unanswered (4.3.5, stream_engine_base.cpp:310; its issue 4364). The
+        # service reads all the time, also while it upscales.
+        self._socket.set(zmq.RCVHWM, 0)
         _widen(self._socket, endpoint)
         # A peer whose machine has stopped answering is disconnected, though TCP would not tell.
         self._socket.set(zmq.HEARTBEAT_IVL, 2000)

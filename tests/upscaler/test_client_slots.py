@@ -156,16 +156,21 @@ def test_a_released_result_frees_its_slot_at_once(segment: Segment) -> None:
     assert slots.usage() == "5 free"
 
 
-def test_rows_may_lie_apart_in_shared_memory(segment: Segment) -> None:
-    slots = ClientSlots(shared(segment), SIZE.shape(FORMAT))
+def test_rows_may_lie_apart(slots: ClientSlots) -> None:
     frame = slots.acquire(64)
     assert frame is not None
     assert frame.strides == (64, 4, 1)
+    with pytest.raises(BadRequestError, match="rows cannot be 31 bytes apart here; choose 32 to"):
+        slots.acquire(31)
+
+
+def test_the_service_sees_rows_where_they_lie(segment: Segment) -> None:
+    slots = ClientSlots(shared(segment), SIZE.shape(FORMAT))
+    frame = slots.acquire(64)
+    assert frame is not None
     frame[1] = 5
     assert segment.memory[64:96] == b"\x05" * 32
     assert segment.memory[96:100] == bytes(4)
-    with pytest.raises(BadRequestError, match="rows cannot be 31 bytes apart here; choose 32 to"):
-        slots.acquire(31)
     with pytest.raises(BadRequestError, match="rows cannot be 9999 bytes apart"):
         slots.acquire(9999)
 

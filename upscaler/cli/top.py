@@ -7,6 +7,7 @@ from itertools import count
 
 from rich.console import Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -109,7 +110,9 @@ def _stages(clients: list[ClientReport]) -> Table:
 
 
 def _name(client: ClientReport) -> str:
-    return f"{client.name[:16]} {client.id[-6:]}"
+    # A client says what it likes: no markup, and nothing that moves a terminal's cursor.
+    said = "".join(letter for letter in client.name if letter.isprintable())
+    return escape(f"{said[:16]} {client.id[-6:]}")
 
 
 def _table(*columns: str, words: tuple[str, ...]) -> Table:

@@ -126,7 +126,7 @@ def check_engine(test: SelfTest) -> Check:
         detail = f"{known}{test.error}"
         remedy = _reinstall(test.engine)
         if test.levels_apart is not None:
-            remedy += "; if cpu features lack VNNI, OpenVINO is off by nature: use onnxruntime"
+            remedy += "; if that does not help, report this line with what --json prints"
         return Check(name=name, status="failed", detail=detail, remedy=remedy)
     against = "the float network" if test.engine == REFERENCE else REFERENCE
     detail = (

@@ -47,7 +47,7 @@ FEATURES = {
 INT8_PRODUCTS = {X86_64: ("avx_vnni", "avx512_vnni"), ARM64: ("asimddp",)}
 # OpenVINO adds pairs of products in 16 bits there; onnxruntime can be told not to, and is.
 WITHOUT_PRODUCTS = {
-    X86_64: "use --engine onnxruntime: without VNNI OpenVINO's 8-bit products saturate",
+    X86_64: "expect 8-bit networks at half the speed or less: VNNI is what they are made for",
     ARM64: "expect 8-bit networks to be slow on this CPU; filters such as fsr1 do not need it",
 }
 MIB = 2**20

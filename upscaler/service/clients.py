@@ -26,7 +26,7 @@ class Limits:
     clients: int = 32
     frame_bytes: int = 4 << 30
     keepalive_s: float = 2.0
-    longest_keepalive_s: float = 64.0
+    longest_keepalive_s: float = 4.0
 
 
 @dataclass(slots=True, eq=False)

@@ -65,6 +65,11 @@ class JobQueue:
         """Drop what a client that has left still has waiting."""
         self._waiting.discard(peer)
 
+    @property
+    def may_start(self) -> bool:
+        """Whether a job waits and none runs."""
+        return not self._running and len(self._waiting) > 0
+
     def take(self) -> Job | None:
         """Return the job that is to run now; None while one runs, or when none waits."""
         if self._running:
@@ -98,7 +103,7 @@ def upscale(job: Job) -> None:
     now_ns = time.perf_counter_ns()
     lane = job.lane
     if job.rescue is not None and lane.estimate.misses(job.frame.deadline_ns, now_ns):
-        lane.estimate.relax()
+        lane.estimate.relax(now_ns)
         if job.rescue.lane is None:
             job.outcome = Outcome.DROPPED
             return

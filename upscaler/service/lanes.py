@@ -69,7 +69,8 @@ class Lanes:
     def join(self, requests: Sequence[Request], compiled: Compiled | None = None) -> list[Lane]:
         """Count a user on the lane of each request; lanes that are new get their upscaler.
 
-        An empty list means that a model has been loaded meanwhile: compile again.
+        An empty list means that something is missing: a model has been loaded meanwhile, or the
+        last user of a lane has left it. Compile again then.
         """
         if compiled is not None:
             stale = compiled.loads != self._loads
@@ -80,10 +81,20 @@ class Lanes:
                     self._lanes[request] = Lane(upscaler)
             if stale:
                 return []
+        if any(request not in self._lanes for request in requests):
+            self._retire_unused()
+            return []
         joined = [self._lanes[request] for request in requests]
         for lane in joined:
             lane.users += 1
         return joined
+
+    def _retire_unused(self) -> None:
+        """End lanes that were just made for a client which then could not join all of its own."""
+        for request, lane in list(self._lanes.items()):
+            if lane.users == 0:
+                del self._lanes[request]
+                self._retire(lane.upscaler)
 
     def leave(self, lane: Lane) -> None:
         """Count a user less; with the last one the lane ends."""
@@ -100,6 +111,7 @@ class Lanes:
         def make() -> Loaded:
             model = find_model(name) if isinstance(name, str) else name
             self._catalogue.check_offered(model)
+            self._catalogue.try_out(model)
             concerned = [each for each in lanes if self._catalogue.concerns(model, each)]
             opened = _open_all(concerned, lambda request: self._catalogue.load(model, request))
             return Loaded(model=model, upscalers=opened)

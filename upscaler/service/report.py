@@ -15,6 +15,8 @@ from upscaler.timings import STAGES, Statistics, Timing
 BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.33, 16.67, 33.33, 50.0, 100.0, 250.0, 1000.0)
 """Upper bounds of the histograms' buckets: frames at 120, 60 and 30 fps among them."""
 
+LONGEST_NS = 60 * 10**9
+"""Longer stages are no durations but differences of clocks."""
 MOST_PENDING = 256
 """Frames that are counted at once, in two milliseconds."""
 
@@ -81,7 +83,8 @@ class MethodTotals(msgspec.Struct, kw_only=True):
     def add(self, timing: Timing) -> None:
         """Count the stages of a frame as far as the service sees them."""
         for stage, (began_ns, ended_ns) in zip(STAGES, pairwise(timing.times_ns), strict=True):
-            if began_ns and ended_ns:
+            # `submitted` is the client's word, and its clock may be another.
+            if began_ns and 0 <= ended_ns - began_ns < LONGEST_NS:
                 self.stages.setdefault(stage, Histogram()).add((ended_ns - began_ns) / 1e6)
 
 

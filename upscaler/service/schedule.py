@@ -11,13 +11,15 @@ Item = TypeVar("Item")
 
 
 class RoundRobin(Generic[Client, Item]):
-    """A queue in which one busy client delays another by at most one item. Not thread-safe.
+    """A queue in which one busy client delays another by the item that runs. Not thread-safe.
 
-    First in, first out for each client, in turns among clients.
+    First in, first out for each client, in turns among clients. One that was served stands behind
+    all who come until the next is taken.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Client, deque[Item]] = OrderedDict()
+        self._served: Client | None = None
 
     def __len__(self) -> int:
         return sum(len(items) for items in self._waiting.values())
@@ -36,12 +38,16 @@ class RoundRobin(Generic[Client, Item]):
 
     def take(self) -> Item | None:
         """Remove and return the next item, or None; its client then waits for the others."""
+        if self._served is not None and self._served in self._waiting:
+            self._waiting.move_to_end(self._served)
         if not self._waiting:
             return None
-        client, items = self._waiting.popitem(last=False)
+        client = next(iter(self._waiting))
+        items = self._waiting[client]
         item = items.popleft()
-        if items:
-            self._waiting[client] = items
+        if not items:
+            del self._waiting[client]
+        self._served = client
         return item
 
     def discard(self, client: Client) -> list[Item]:
@@ -58,6 +64,7 @@ class Estimate:
     def __init__(self) -> None:
         self._mean = 0.0
         self._deviation = 0.0
+        self._relaxed_ns = 0
 
     @property
     def ns(self) -> int:
@@ -72,11 +79,15 @@ class Estimate:
         self._deviation += (abs(taken_ns - self._mean) - self._deviation) / 4
         self._mean += (taken_ns - self._mean) / 8
 
-    def relax(self) -> None:
+    def relax(self, now_ns: int) -> None:
         """Believe a little less: it was not tried, so that it is tried again in a while.
 
-        Otherwise one slow moment would mean the fallback for ever.
+        Otherwise one slow moment would mean the fallback for ever. At most once in the time of a
+        frame, so that many hopeless deadlines do not talk it down.
         """
+        if now_ns - self._relaxed_ns < self.ns:
+            return
+        self._relaxed_ns = now_ns
         self._mean *= 0.99
         self._deviation *= 0.99
 

@@ -9,7 +9,7 @@ Nothing a client sends can stop the loop: what breaks the contract is answered w
 forgotten, and what an upscaler throws ends one frame. The service's own memory is bounded before it
 is allocated: frames by `protocol.frames`, frames in flight by credits, results that nobody reads by
 `InlinePixels`, clients and compilations by `Limits`. What ZeroMQ holds of messages that have not
-been looked at is bounded for each connection only: by the largest part and by its high-water mark.
+been looked at is not bounded: they are taken as they come, also while a frame is being upscaled.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ from upscaler.transport import DELIVERED, RouterTransport, Sent
 
 log = logging.getLogger(__name__)
 
+MOST_RECEIVING_NS = 2_000_000
+"""How long messages are taken before frames, results and sessions have their turn."""
+REPORT_S = 0.1
+"""How old a report may be."""
+
 
 class Service:
     """Upscales frames for clients until `stop` is called.
@@ -80,6 +85,8 @@ class Service:
         self._totals = Totals()
         self._leading = threading.Lock()
         self._state = threading.Lock()
+        self._last_report = b""
+        self._reported = float("-inf")
         self._began = time.monotonic()
         self._stopping = False
         for name in remove_abandoned():
@@ -111,7 +118,16 @@ class Service:
 
     def run(self) -> None:
         """Serve until `stop`; then say goodbye to every client and free everything."""
-        other = threading.Thread(target=self._serve_or_stop, name="serve", daemon=True)
+        failed: list[BaseException] = []
+
+        def serve_or_stop() -> None:
+            try:
+                self._serve()
+            except BaseException as error:  # noqa: BLE001 - raised below, on the caller's thread
+                failed.append(error)
+                self.stop()
+
+        other = threading.Thread(target=serve_or_stop, name="serve", daemon=True)
         other.start()
         try:
             self._serve()
@@ -119,13 +135,8 @@ class Service:
             self.stop()
             other.join()
             self._shut_down()
-
-    def _serve_or_stop(self) -> None:
-        try:
-            self._serve()
-        except BaseException:
-            log.exception("the service ends")
-            self.stop()
+        if failed:
+            raise failed[0]
 
     def _serve(self) -> None:
         while True:
@@ -172,13 +183,14 @@ class Service:
     # Receiving
 
     def _receive_waiting(self) -> None:
-        # Bounded, so that a flood of messages cannot keep results from going out.
-        for _ in range(64):
+        # Bounded, so that a flood of messages cannot keep frames and results from their turn.
+        until_ns = time.perf_counter_ns() + MOST_RECEIVING_NS
+        while not self._jobs.may_start and time.perf_counter_ns() < until_ns:
             received = self._transport.receive()
             if received is None:
                 return
             peer, parts = received
-            client = self._clients.get(peer) or Client()
+            client = self._clients.get(peer) or Client(last_sent=time.monotonic())
             client.keepalive_s = self._limits.keepalive_s
             try:
                 event = client.session.receive_message(parts)
@@ -240,7 +252,12 @@ class Service:
     def _welcome_opened(self) -> None:
         for peer, client, opened in self._opener.finish():
             if not isinstance(opened, Exception):
-                self._welcome(peer, client, opened)
+                try:
+                    self._welcome(peer, client, opened)
+                except Exception as error:  # memory may run out, and others are waiting
+                    log.exception("welcoming client %s failed", peer.hex())
+                    self._send(peer, failure_to_send(*failure_of(error)))
+                    self._forget(peer)
                 continue
             if not isinstance(opened, UpscalerError):
                 log.error("opening %s failed", client.requests, exc_info=opened)
@@ -252,7 +269,7 @@ class Service:
         if self._clients.get(peer) is not client:
             self._release(client)
             return
-        if not client.lanes:  # a model has been loaded meanwhile
+        if not client.lanes:  # something has changed meanwhile
             if self._opener.start(peer, client):
                 return
             client.lanes = self._lanes.join(client.requests)
@@ -350,13 +367,17 @@ class Service:
 
     # Reporting
 
-    def _send_report(self, peer: bytes) -> None:
-        self._send(peer, [encode(Report()), encode_report(self.report())])
+    def _send_report(self, peer: bytes, *, fresh: bool = False) -> None:
+        # Made for many at once: whoever asks without end costs nobody a frame.
+        now = time.monotonic()
+        if fresh or now - self._reported > REPORT_S:
+            self._last_report, self._reported = encode_report(self.report()), now
+        self._send(peer, [encode(Report()), self._last_report])
 
     def _answer_loaders(self) -> None:
         for peer, error in self._loader.finish():
             if error is None:
-                self._send_report(peer)
+                self._send_report(peer, fresh=True)
             else:
                 self._send(peer, failure_to_send(*failure_of(error)))
 

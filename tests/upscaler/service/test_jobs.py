@@ -159,7 +159,7 @@ def test_a_client_that_floods_delays_another_by_one_frame() -> None:
     jobs.take()
     jobs.add(job(9, peer=b"other"))
     jobs.done()
-    assert drained(jobs)[:2] == [2, 9]
+    assert drained(jobs)[:2] == [9, 2]
 
 
 def test_a_client_that_leaves_takes_what_waits_along() -> None:

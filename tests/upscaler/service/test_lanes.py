@@ -57,6 +57,20 @@ def test_two_clients_that_ask_at_once_share_what_was_first() -> None:
     all_lanes.shut_down()
 
 
+def test_a_lane_that_ends_while_another_is_compiled_is_compiled_again() -> None:
+    all_lanes, retired = lanes()
+    (first,) = opened(all_lanes, request())
+    compiling = all_lanes.compile([request(), request(method="nearest")])
+    assert compiling is not None
+    compiled = compiling.result()
+    all_lanes.leave(first)  # type: ignore[arg-type]
+    wanted = [request(), request(method="nearest")]
+    assert all_lanes.join(wanted, compiled) == []
+    assert len(retired) == 2
+    assert len(opened(all_lanes, *wanted)) == 2
+    all_lanes.shut_down()
+
+
 def test_an_error_closes_what_was_made_before_it() -> None:
     all_lanes, _ = lanes()
     compiling = all_lanes.compile([request(), request(method="dlss")])

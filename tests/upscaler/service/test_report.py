@@ -63,6 +63,16 @@ def test_totals_count_outcomes_and_stages_by_method() -> None:
     assert totals.methods()["fsr1"].failed == 1
 
 
+def test_another_clock_is_no_duration() -> None:
+    totals = Totals()
+    skewed = [timing(5), timing(5)]
+    for one, submitted_ns in zip(skewed, (10**18, 1), strict=True):
+        fields = {name: getattr(one, name) for name in one.__struct_fields__}
+        fields |= {"submitted_ns": submitted_ns, "received_ns": 10**12}
+        totals.add("small", Timing(**fields), Outcome.UPSCALED)
+    assert "sent" not in totals.methods()["small"].stages
+
+
 def test_a_catalogue_of_filters_has_no_engine() -> None:
     assert describe_catalogue(Catalogue(methods=["nearest"])) == (None, [])
     engine, models = describe_catalogue(Catalogue(engine=FakeEngine()))

@@ -83,9 +83,29 @@ def test_one_slow_moment_is_forgotten_without_being_tried() -> None:
     estimate = Estimate()
     for taken in (10_000, 10_000, 10_000, 900_000):
         estimate.add(taken)
-    deadline_ns, relaxed = 16_000, 0
+    deadline_ns, now_ns, relaxed = 16_000, 10**9, 0
     while estimate.misses(deadline_ns, 0):
-        estimate.relax()
+        estimate.relax(now_ns)
+        now_ns += 16_000_000
         relaxed += 1
         assert relaxed < 600  # ten seconds at 60 a second
     assert relaxed > 10
+
+
+def test_hopeless_deadlines_do_not_talk_an_estimate_down() -> None:
+    estimate = Estimate()
+    for _ in range(20):
+        estimate.add(30_000_000)
+    believed_ns = estimate.ns
+    for call in range(1000):  # a thousand frames within one frame's time
+        estimate.relax(10**9 + call)
+    assert estimate.ns > 0.98 * believed_ns
+
+
+def test_who_was_served_stands_behind_who_came_meanwhile() -> None:
+    queue: RoundRobin[str, int] = RoundRobin()
+    for item in range(3):
+        queue.add("flood", item)
+    assert queue.take() == 0
+    queue.add("other", 10)
+    assert drain(queue) == [10, 1, 2]
