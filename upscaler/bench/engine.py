@@ -45,12 +45,16 @@ def run(
     engines: Sequence[str],
     rounds: int,
     threads: int,
+    methods: Sequence[str] = (),
 ) -> None:
-    """Time every method on every engine, one frame each in turn, and print medians and ratios."""
+    """Time methods, networks on every engine, one frame each in turn; print medians and ratios.
+
+    Without `methods` they are the default network and every filter.
+    """
     frame_size, ratio = Size(*size), parse_scale(scale)
     colour = parse_format(pixel_format)
     upscaled_size(frame_size, ratio)
-    contestants = list(_open(frame_size, ratio, colour, engines, threads))
+    contestants = list(_open(frame_size, ratio, colour, engines, threads, methods=methods))
     frame = game_frame(frame_size, colour)
     peak, rates = Peak(threads), []
 
@@ -137,14 +141,22 @@ def measure(
 
 
 def _open(
-    size: Size, scale: Fraction, colour: PixelFormat, engines: Sequence[str], threads: int
+    size: Size,
+    scale: Fraction,
+    colour: PixelFormat,
+    engines: Sequence[str],
+    threads: int,
+    *,
+    methods: Sequence[str],
 ) -> list[Contestant]:
     opened = []
     for engine in engines:
         catalogue = Catalogue(engine=engine, threads=threads)
-        method = catalogue.networks[0].card.method
-        opened.append((catalogue, method))
-    filters: list[tuple[Catalogue, str]] = [(Catalogue(), method) for method in filters_at(scale)]
+        default = [catalogue.networks[0].card.method]
+        networks = [method for method in methods if not is_filter(method)] if methods else default
+        opened += [(catalogue, method) for method in networks]
+    chosen = [method for method in methods if is_filter(method)] if methods else filters_at(scale)
+    filters: list[tuple[Catalogue, str]] = [(Catalogue(), method) for method in chosen]
     contestants = []
     for catalogue, method in [*opened, *filters]:
         request = Request(method=method, size=size, scale=scale, pixel_format=colour)
@@ -152,7 +164,7 @@ def _open(
         emulated = " (emulated)" if upscaler.emulated else ""
         contestants.append(
             Contestant(
-                label=f"{upscaler.name} {upscaler.engine}{emulated}",
+                label=f"{method} {upscaler.engine}{emulated}",
                 upscaler=upscaler,
                 multiply_adds=_multiply_adds(catalogue, method, scale),
                 # Written, so that the first frame does not pay for the caller's memory.

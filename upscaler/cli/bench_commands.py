@@ -27,6 +27,13 @@ def bench_engine(
         list[str] | None,
         typer.Option(help="Engines to compare; repeatable. openvino and onnxruntime by default."),
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Networks, on each engine, and filters; repeatable. The default network and all "
+            "filters by default."
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Frames for each.", min=3)] = 30,
     threads: Annotated[int, typer.Option(help="Threads of each engine.", min=1)] = 2,
 ) -> None:
@@ -40,6 +47,7 @@ def bench_engine(
         engines=engine or ["openvino", "onnxruntime"],
         rounds=rounds,
         threads=threads,
+        methods=method or [],
     )
 
 

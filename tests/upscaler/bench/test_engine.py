@@ -48,6 +48,31 @@ def test_prints_the_floor_with_its_formula(
     assert "peak of 1 threads, int8 matrix product" in printed
 
 
+def test_chosen_methods_take_turns_on_every_engine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor, "TURNS", 1000)
+    run(
+        size=(64, 36),
+        scale="2",
+        pixel_format="rgb8",
+        engines=["openvino", "onnxruntime"],
+        methods=["quicksrnet-small", "fsr1:denoise", "quicksrnet-medium"],
+        rounds=3,
+        threads=1,
+    )
+    printed = capsys.readouterr().out
+    named = re.findall(r"^│ (\S+ \w+)", printed, flags=re.MULTILINE)
+    assert named == [
+        "quicksrnet-small openvino",
+        "quicksrnet-medium openvino",
+        "quicksrnet-small onnxruntime",
+        "quicksrnet-medium onnxruntime",
+        "fsr1:denoise numba",
+    ]
+    assert printed.count("multiply-adds per pixel") == 2
+
+
 def test_multiply_adds_are_of_the_model_in_rgb() -> None:
     catalogue = Catalogue()
     assert _multiply_adds(catalogue, "quicksrnet-small", Fraction(2)) == 22_752

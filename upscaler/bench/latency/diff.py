@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from protocol.errors import BadRequestError
+from upscaler.bench.latency.environment import BUSY
 from upscaler.bench.latency.results import Measured, Run
 from upscaler.bench.latency.statistics import SEED, bootstrap_medians
 from upscaler.metrics.bootstrap import LEVEL
@@ -138,6 +139,8 @@ def _warnings(before: Run, after: Run) -> list[str]:
     for name, run in (("A", before), ("B", after)):
         if run.status != "complete":
             found.append(f"{name} is {run.status}: {run.error}")
+        if (load := run.machine.load_start) is not None and load[0] > BUSY:
+            found.append(f"{name} began under a load of {load[0]:.2f}; others made it slower")
     return found
 
 

@@ -201,7 +201,7 @@ def _draw_stages(axis: Any, combinations: Sequence[Measured]) -> None:
         axis.text(start, row, words, va="center", fontsize=9, color=INK)
     axis.set_yticks(range(len(combinations)), [label(each) for each in combinations])
     axis.invert_yaxis()
-    axis.set_xlim(0, 1.5 * longest)  # room for the words
+    axis.set_xlim(0, 1.7 * longest)  # room for the words
     axis.set_xlabel("ms")
     legend(axis, loc="lower right")
 

@@ -76,7 +76,7 @@ def test_other_conditions_are_said(make_measured: MakeMeasured, make_run: MakeRu
     moved = replace(measured, engine="npu", device="Hexagon", emulated=True, transport="inline")
     after = make_run(
         moved,
-        machine=replace(before.machine, cores=8),
+        machine=replace(before.machine, cores=8, load_start=[3.0, 1.0, 1.0]),
         settings=replace(before.settings, fps=60.0, mode="open"),
         models=[replace(before.models[0], weights_sha256="cd" * 32)],
         status="interrupted",
@@ -94,4 +94,5 @@ def test_other_conditions_are_said(make_measured: MakeMeasured, make_run: MakeRu
         "measured differently: fps None and 60.0",
         "other weights: quicksrnet-small 2x",
         "B is interrupted: interrupted at 1080p",
+        "B began under a load of 3.00; others made it slower",
     )
