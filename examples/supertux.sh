@@ -29,7 +29,8 @@ fi
 exec {display}<> <(:)
 Xvfb -displayfd "$display" -screen 0 2880x1080x24 -nolisten tcp 2> "$out/xvfb.txt" &
 started=($!)
-trap 'kill "${started[@]}" 2> /dev/null || true; wait 2> /dev/null || true' EXIT
+# The game asks whether it may end, and would wait for the answer.
+trap 'kill -KILL "${started[@]}" 2> /dev/null || true; wait 2> /dev/null || true' EXIT
 read -r -t 20 number <&"$display"
 export DISPLAY=:$number SDL_AUDIODRIVER=dummy
 
@@ -40,11 +41,13 @@ env HOME="$game_home" XDG_RUNTIME_DIR="$game_home" /usr/games/supertux2 --window
     > "$out/game.txt" 2>&1 &
 started+=($!)
 window=$(timeout 60 xdotool search --sync --onlyvisible --name SuperTux | head -1)
-xdotool windowmove "$window" 1920 0 mousemove 2400 270
+xdotool windowmove "$window" 1920 0 mousemove 2879 1079
 
-# Somebody plays: past the title, then to the right, with a jump now and then.
+# Somebody plays: on from where the game stopped when the other window came, to the right, with a
+# jump now and then.
 play() {
-    sleep 6
+    xdotool windowfocus "$window"
+    sleep 1
     xdotool key Return
     xdotool keydown Right
     while true; do
@@ -54,9 +57,6 @@ play() {
         xdotool keyup space
     done
 }
-play &
-started+=($!)
-
 SDL_VIDEO_WINDOW_POS=0,0 "$python" -m upscaler capture --window SuperTux --to window \
     --seconds "${SECONDS_:-20}" "$@" > "$out/capture.txt" &
 capture=$!
@@ -66,7 +66,10 @@ until grep -q "^window SuperTux" "$out/capture.txt"; do
     kill -0 "$capture" || { cat "$out/capture.txt"; exit 2; }
     sleep 0.2
 done
-sleep $((${SECONDS_:-20} * 2 / 3))
+sleep 3
+play &
+started+=($!)
+sleep $((${SECONDS_:-20} * 2 / 3 - 3))
 "$python" - "$out/screen.png" << 'PYTHON'
 import sys
 

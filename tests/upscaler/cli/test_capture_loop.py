@@ -72,6 +72,27 @@ def test_at_a_rate_repeated_frames_are_not_upscaled_again(
     assert recorder.written >= 1
 
 
+def test_what_a_user_should_know_is_said_once(service: ServiceProcess, tmp_path: Path) -> None:
+    source = MovingPattern(SIZE, frame_count=40)
+    source._note = "the window is minimised or hidden"
+    said: list[str] = []
+    with (
+        LivePath(
+            service.endpoint,
+            size=SIZE,
+            scale=Fraction(2),
+            pixel_format=source.pixel_format,
+            method="nearest",
+        ) as way,
+        Recorder(tmp_path / "out.avi", Size(128, 72), source.pixel_format, 50) as recorder,
+    ):
+        loop = CaptureLoop(
+            source, way, methods=["nearest"], fps=50, recorder=recorder, say=said.append
+        )
+        loop.run()
+    assert said == [source.note]
+
+
 def test_a_tally_sums_up() -> None:
     tally = Tally(captured=10, repeated=2, shown=6)
     tally.latency_ms.extend([10, 20, 30])
