@@ -21,7 +21,7 @@ def open_files(path: Path, *, fps: float = DEFAULT_FPS) -> VideoFile | ImageFold
 
     Raises BadImageError, naming the path, when it is missing or cannot be read.
     """
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImageFolder(path, fps=fps)
     return VideoFile(path)
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from capture.files import DEFAULT_FPS, open_files
+from capture.files import DEFAULT_FPS, Looped, open_files
 from protocol.errors import BadImageError
 from protocol.frames import PixelFormat, Size
 from upscaler.contract import Frame
@@ -84,3 +85,23 @@ def test_frames_are_written_into_the_callers_memory_once(tmp_path: Path, frame: 
         True,
     ]
     assert np.array_equal(memory[1], np.roll(frame, 5, axis=0))
+
+
+def test_a_clip_is_played_again_and_again_with_times_that_go_on(
+    tmp_path: Path, frame: Frame
+) -> None:
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.roll(frame, index, axis=0))
+    with Looped(lambda: open_files(tmp_path, fps=10)) as source:
+        assert (source.size, source.frame_count, source.fps) == (Size(64, 36), None, 10)
+        frames = list(islice(source, 5))
+    assert [each.time_s for each in frames] == [0, 0.1, 0.2, 0.3, 0.4]
+    for index, each in enumerate(frames):
+        assert np.array_equal(each.pixels, np.roll(frame, index % 2, axis=0))
+
+
+def test_an_image_is_a_clip_of_one_frame(tmp_path: Path, frame: Frame) -> None:
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    with open_files(tmp_path / "frame.png") as source:
+        assert source.frame_count == 1
+        assert np.array_equal(next(iter(source)).pixels, frame)

@@ -182,7 +182,7 @@ def driver() -> Iterator[Any]:
         "--disable-dev-shm-usage",
         "--disable-gpu",
         "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "--force-color-profile=srgb",
     ):
         options.add_argument(argument)

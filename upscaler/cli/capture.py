@@ -170,6 +170,7 @@ class _Showing:
                 viewer=viewer,
                 natives=natives,
                 until=self._ended,
+                say=lambda note: console.print(f"note      {note}", soft_wrap=True),
                 tally=self._tally,
             )
             if self._options.seconds is not None:

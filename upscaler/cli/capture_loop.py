@@ -102,12 +102,13 @@ class CaptureLoop:
         viewer: Viewer | None = None,
         natives: Source | None = None,
         until: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda _: None,
         tally: Tally | None = None,
     ) -> None:
         """Without `fps` every frame is taken and shown once, as fast as it can be.
 
         A `viewer` alone, without window and recorder, sets the pace: no frame is taken that its
-        page does not wait for.
+        page does not wait for. `say` is told what a user should know, where no window shows it.
         """
         self.tally = tally or Tally()
         self.quit = False
@@ -121,6 +122,8 @@ class CaptureLoop:
         self._page_alone = viewer is not None and window is None and recorder is None
         self._natives = natives
         self._until = until
+        self._say = say
+        self._said = ""
         self._held: Shown | None = None
         self._again = False
         self._offers: dict[int, Shot] = {}
@@ -136,7 +139,7 @@ class CaptureLoop:
     @property
     def slow(self) -> str:
         """That the source, or the service, is slower than asked; or nothing."""
-        if self._paced is None:
+        if self._paced is None or self._page_alone:  # then the page sets the pace
             return ""
         due = self.tally.captured + self.missed
         if not self._paced.note and self.missed > 0.1 * due:
@@ -294,6 +297,9 @@ class CaptureLoop:
             return
         self._refreshed_s = now_s
         note = self._path.note or self._source_note or self._source.note
+        if note != self._said and self._window is None:
+            self._say(note or "all is well again")
+        self._said = note
         if self._recorder is not None and not self._every:
             self._recorder.advance(self.seconds)
         if self._window is not None:
@@ -304,13 +310,13 @@ class CaptureLoop:
             self._viewer.publish(
                 self._path.report(),
                 note=note,
-                counts={
-                    "captured": self.tally.captured,
-                    "repeated": self.tally.repeated,
-                    "not taken": self.missed,
-                },
+                counts=self._counts(),
                 busy=self._busy_share(),
             )
+
+    def _counts(self) -> dict[str, int]:
+        counts = {"captured": self.tally.captured, "repeated": self.tally.repeated}
+        return counts if self._page_alone else counts | {"due, not taken": self.missed}
 
     def _busy_share(self) -> float:
         """Share of the time in which the loop did not wait for the next frame's time."""

@@ -38,13 +38,15 @@ def test_help_loads_nothing_heavy() -> None:
         "try: app()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'cv2', 'zmq', 'onnx', 'onnxruntime', 'openvino', 'numba', 'rich',"
-        " 'matplotlib', 'torch'}\n"
+        " 'matplotlib', 'torch', 'mss', 'pygame', 'starlette', 'uvicorn'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for command in (
         "serve",
+        "capture",
+        "view",
         "demo",
         "image",
         "compare",
@@ -147,7 +149,7 @@ def test_a_folder_becomes_a_video_and_a_video_a_video(tmp_path: Path) -> None:
         (["image", "{in}"], "Missing argument"),
         (["image", "{in}", "{out}", "--nonsense"], "No such option"),
         (["video", "{missing}", "{folder}/out.mp4"], "{missing} is missing"),
-        (["video", "{text}", "{folder}/out.mp4"], "{text} is not a video"),
+        (["video", "{text}", "{folder}/out.mp4"], "{text} is not an image"),
         (["serve", "--bind", "tcp://1.2.3.4:5"], "not on this machine"),
         (["demo", "--out", "{text}"], "cannot make the folder {text}"),
         (["bench", "quality", "--frames", "{folder}"], "manifest"),
