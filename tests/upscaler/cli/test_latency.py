@@ -105,7 +105,7 @@ def test_the_device_alone(latency: Latency, tmp_path: Path) -> None:
 
 def test_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
     given = [*COMMAND, "--out", str(tmp_path), "--targets", "72p,144p", "--scale", "2"]
-    given += ["--methods", "nearest", "--fps", "50", "--frames", "1000", "--seconds", "4"]
+    given += ["--methods", "nearest", "--fps", "50", "--frames", "1000", "--seconds", "2"]
     given += ["--source", "synthetic"]
     with subprocess.Popen(
         given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

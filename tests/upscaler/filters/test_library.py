@@ -12,7 +12,7 @@ from protocol.errors import BadRequestError, ErrorCode
 from protocol.frames import PixelFormat, Size, upscaled_size
 from upscaler.bench.frames import game_frame
 from upscaler.contract import Frame
-from upscaler.filters.library import FILTERS, filters_at, make_filter
+from upscaler.filters.library import FILTERS, check_filter_options, filters_at, make_filter
 
 
 @pytest.mark.parametrize("method", FILTERS)
@@ -121,3 +121,14 @@ def test_no_filter_allocates_a_frame(method: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000
+
+
+@pytest.mark.parametrize("method", [*FILTERS, "fsr1:stops=0.5,denoise", "nis:sharpness=1"])
+def test_options_that_are_known(method: str) -> None:
+    check_filter_options(method)
+
+
+@pytest.mark.parametrize("method", ["magic", "fsr1:loud", "fsr1:stops=9", "nis:stops=1", "easu:x"])
+def test_options_that_are_not(method: str) -> None:
+    with pytest.raises(BadRequestError):
+        check_filter_options(method)

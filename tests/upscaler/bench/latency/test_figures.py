@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from upscaler.bench.latency.figures import draw_run
+from upscaler.bench.latency.figures import Palette, draw_growth, draw_run, draw_target
 from upscaler.bench.latency.results import Measured, Run
 from upscaler.images import read_image
 
@@ -13,23 +13,17 @@ MakeMeasured = Callable[..., Measured]
 MakeRun = Callable[..., Run]
 
 
-def test_pictures_of_several_targets(
-    tmp_path: Path, make_measured: MakeMeasured, make_run: MakeRun
-) -> None:
+def test_growth_and_frames(tmp_path: Path, make_measured: MakeMeasured) -> None:
     random = np.random.default_rng(1)
     combinations = [
         make_measured(slow * random.gamma(20, 0.4, 60), target=target, method=method)
         for target in ("540p", "1080p", "2160p")
         for method, slow in (("fsr1", 1.0), ("quicksrnet-small", 100.0))
     ]
-    drawn = draw_run(tmp_path, make_run(*combinations))
-    assert drawn == {
-        "growth": "growth.png",
-        "540p": "frames_540p.png",
-        "1080p": "frames_1080p.png",
-        "2160p": "frames_2160p.png",
-    }
-    for name in drawn.values():
+    palette = Palette(combinations)
+    draw_growth(tmp_path / "growth.png", combinations, palette)
+    draw_target(tmp_path / "target.png", combinations[:2], palette)
+    for name in ("growth.png", "target.png"):
         picture = read_image(tmp_path / name)
         assert picture.shape[1] > 1000
         assert np.ptp(picture[..., :3], axis=2).max() > 100  # lines in colour, on white
