@@ -13,6 +13,7 @@ import selectors
 import socket
 import stat
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
@@ -237,6 +238,11 @@ class DealerTransport:
         _widen(self._socket, endpoint)
         # Tells at once when the service has gone: a killed one closes its sockets, too.
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        # Also for one who forgets to close: a context that is collected before its sockets waits
+        # for them for ever.
+        self._release = weakref.finalize(
+            self, _close_dealer, self._context, self._socket, self._monitor, 0
+        )
         self._lost = False
         self._heard = time.monotonic()
         self._poller = zmq.Poller()
@@ -292,10 +298,15 @@ class DealerTransport:
 
     def close(self, *, linger_s: float = 1.0) -> None:
         """Send what is queued, for at most `linger_s`, and disconnect."""
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close(linger=int(linger_s * 1000))
-        self._context.term()
+        if self._release.detach() is not None:
+            _close_dealer(self._context, self._socket, self._monitor, linger_s)
+
+
+def _close_dealer(context: Any, zmq_socket: Any, monitor: Any, linger_s: float) -> None:
+    zmq_socket.disable_monitor()
+    monitor.close(linger=0)
+    zmq_socket.close(linger=int(linger_s * 1000))
+    context.term()
 
 
 def _may(zmq_socket: Any, event: int) -> bool:

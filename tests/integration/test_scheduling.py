@@ -14,6 +14,7 @@ from protocol.messages import Outcome
 from upscaler.catalogue import Catalogue
 from upscaler.client import Client
 from upscaler.contract import Frame
+from upscaler.control import Control
 from upscaler.service.server import Service
 from upscaler.testing import FakeEngine
 
@@ -106,22 +107,24 @@ def test_every_frame_comes_where_that_was_asked_for(endpoint: str, gate: Gate) -
 
 
 def test_a_client_that_floods_delays_another_by_one_frame(endpoint: str, gate: Gate) -> None:
-    flood = Client(endpoint, size=SIZE, method=NETWORK, credits=8, delivery="every")
-    other = Client(endpoint, size=SIZE, method=NETWORK)
-    for value in range(10, 18):
-        flood.submit(picture(value))
-    gate.wait_for_a_frame()
-    other.submit(picture(99))
-    # The service has it, since it answers what came after it.
-    with Client(endpoint, size=SIZE, method="nearest"):
-        pass
-    gate.open()
-    other.receive()
-    assert gate.order.index(99) == 1  # behind the one that was running
-    for _ in range(8):
-        flood.receive()
-    flood.close()
-    other.close()
+    with (
+        Client(endpoint, size=SIZE, method=NETWORK, credits=8, delivery="every") as flood,
+        Client(endpoint, size=SIZE, method=NETWORK, name="other") as other,
+        Control(endpoint) as control,
+    ):
+        for value in range(10, 18):
+            flood.submit(picture(value))
+        gate.wait_for_a_frame()
+        other.submit(picture(99))
+        while not any(
+            client.name == "other" and client.in_flight for client in control.report().clients
+        ):
+            pass
+        gate.open()
+        other.receive()
+        assert gate.order.index(99) == 1  # behind the one that was running
+        for _ in range(8):
+            flood.release(flood.receive())
 
 
 def learn(client: Client, gate: Gate) -> None:
