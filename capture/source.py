@@ -9,6 +9,7 @@ A frame that repeats the one before is never written there: what it shows is kno
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -74,7 +75,7 @@ class Source(Protocol):
         """Free what the source holds. Idempotent."""
 
 
-class BaseSource:
+class BaseSource(ABC):
     """What sources share: they close with a `with` block, and by default have nothing to say."""
 
     _note = ""
@@ -104,11 +105,11 @@ class BaseSource:
     def __iter__(self) -> Iterator[CapturedFrame]:
         return self.frames()
 
+    @abstractmethod
     def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:
         """Yield the frames, written into memory of `target` where it is given."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - many hold nothing
         """Free what the source holds. Idempotent."""
 
 

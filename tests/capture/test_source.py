@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
-from capture.source import BaseSource, delivered
+from capture.source import BaseSource, CapturedFrame, Target, delivered
 
 ONE, OTHER = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
 
@@ -25,8 +27,14 @@ def test_a_repeated_frame_is_not() -> None:
     assert frame.repeated
 
 
+class Empty(BaseSource):
+    def frames(self, target: Target | None = None) -> Iterator[CapturedFrame]:  # noqa: ARG002
+        return iter(())
+
+
 def test_sources_close_with_their_block_and_have_nothing_to_say() -> None:
-    with BaseSource() as source:
+    with Empty() as source:
         assert (source.note, source.resized) == ("", None)
-    with pytest.raises(NotImplementedError):
-        iter(source)
+        assert list(source) == []
+    with pytest.raises(TypeError, match="frames"):
+        BaseSource()  # type: ignore[abstract]

@@ -23,6 +23,7 @@ from trainer.evaluate import (
     sequences_of,
 )
 from trainer.store import FramePair
+from upscaler.machine import saturates_pairs
 from upscaler.metrics import psnr_db
 from upscaler.models.library import find_model
 
@@ -115,7 +116,9 @@ def test_a_model_is_evaluated_on_any_engine(pairs: list[FramePair]) -> None:
         evaluate_model(model, engine, pairs, metrics=["psnr_db", "ssim_y"])
         for engine in ("openvino", "onnxruntime")
     )
-    assert openvino.mean_db == pytest.approx(reference.mean_db, abs=0.01)
+    # Without VNNI OpenVINO's weights are a little coarser: see upscaler.models.saturation.
+    apart_db = 0.1 if saturates_pairs() else 0.01
+    assert openvino.mean_db == pytest.approx(reference.mean_db, abs=apart_db)
     assert openvino.mean("ssim_y") == pytest.approx(reference.mean("ssim_y"), abs=1e-3)
 
 

@@ -30,6 +30,7 @@ from trainer.quantise import Quantisation, Quantised, quantise, run_network
 from trainer.store import FramePair, Store, StoreWriter
 from upscaler.contract import Frame
 from upscaler.engines.library import select_engine
+from upscaler.machine import saturates_pairs
 from upscaler.models.card import weights_sha256
 from upscaler.models.library import open_model
 
@@ -124,7 +125,9 @@ def test_every_variant_as_a_float_model_and_back(
 
 
 @needs_aimet
-@pytest.mark.parametrize("engine", ["openvino", pytest.param("npu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", ["onnxruntime", "openvino", pytest.param("npu", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("options", "how"),
     [
@@ -152,8 +155,10 @@ def test_every_variant_as_an_int8_model(
     assert exported.card.quantisation == how.summary
     simulated = run_network(quantised.simulation.model, test[0].low)
     difference = np.subtract(on(engine, exported, test[0].low), simulated, dtype=int)
-    # A Hexagon rounds each layer its own way.
-    assert np.mean(np.abs(difference) <= (1 if engine == "openvino" else 3)) >= 0.99
+    # onnxruntime is exact on every processor, and a Hexagon rounds each layer its own way. Without
+    # VNNI OpenVINO's weights are a little coarser: see upscaler.models.saturation and its tests.
+    levels = {"onnxruntime": 1, "openvino": 6 if saturates_pairs() else 1, "npu": 3}[engine]
+    assert np.mean(np.abs(difference) <= levels) >= 0.99
 
 
 @pytest.mark.parametrize("scale", SCALES)

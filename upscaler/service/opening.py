@@ -121,3 +121,13 @@ def furnish(client: Client) -> Welcome:
         delivery=hello.delivery,
         **welcome_fields(client.pixels),  # type: ignore[arg-type]
     )
+
+
+def summary(request: Request, welcome: Welcome) -> str:
+    """What a session is for and what runs it, in a line for the log."""
+    emulated = ", emulated" if welcome.emulated else ""
+    return (
+        f"{request.size} {request.pixel_format.label} {request.scale}x by {welcome.method} on "
+        f"{welcome.engine} ({welcome.device}{emulated}), {welcome.transport.name.lower()}, "
+        f"{welcome.delivery.name.lower()}"
+    )

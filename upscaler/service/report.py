@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import msgspec
 
 from protocol.errors import ErrorCode, ServiceError
 from protocol.messages import Outcome
+from upscaler import __version__
 from upscaler.catalogue import Catalogue
 from upscaler.timings import STAGES, Statistics, Timing
 
@@ -17,6 +21,8 @@ BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.33, 16.67, 33.33, 50.0, 100.0, 250
 
 LONGEST_NS = 60 * 10**9
 """Longer stages are no durations but differences of clocks."""
+REPORT_S = 0.1
+"""How old a report may be."""
 MOST_PENDING = 256
 """Frames that are counted at once, in two milliseconds."""
 
@@ -156,6 +162,44 @@ def describe_catalogue(catalogue: Catalogue) -> tuple[EngineReport | None, list[
         for model in networks
     ]
     return reported, models
+
+
+class Reporter:
+    """What a service says of itself, put together when it is asked for."""
+
+    def __init__(self, catalogue: Catalogue, endpoint: str) -> None:
+        self.totals = Totals()
+        self._catalogue = catalogue
+        self._endpoint = endpoint
+        self._began = time.monotonic()
+        self._last, self._made = b"", float("-inf")
+
+    def report(self, clients: Iterable[ClientReport | None]) -> ServiceReport:
+        """Report of now; sessions that are not open, None, are left out."""
+        engine, models = describe_catalogue(self._catalogue)
+        return ServiceReport(
+            version=__version__,
+            pid=os.getpid(),
+            endpoint=self._endpoint,
+            uptime_s=round(time.monotonic() - self._began, 3),
+            engine=engine,
+            models=models,
+            methods=self._catalogue.methods,
+            clients=[client for client in clients if client is not None],
+            totals=self.totals.methods(),
+        )
+
+    def encoded(
+        self, clients: Callable[[], Iterable[ClientReport | None]], *, fresh: bool = False
+    ) -> bytes:
+        """Second part of REPORT, at most `REPORT_S` old unless it has to be `fresh`.
+
+        Made for many at once: whoever asks without end costs nobody a frame.
+        """
+        now = time.monotonic()
+        if fresh or now - self._made > REPORT_S:
+            self._last, self._made = encode_report(self.report(clients())), now
+        return self._last
 
 
 def encode_report(report: ServiceReport) -> bytes:

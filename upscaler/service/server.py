@@ -15,7 +15,6 @@ been looked at is not bounded: they are taken as they come, also while a frame i
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 
@@ -39,15 +38,14 @@ from protocol.session import (
     failure_to_send,
 )
 from protocol.states import State
-from upscaler import __version__
 from upscaler.catalogue import Catalogue
 from upscaler.contract import Upscaler
 from upscaler.service.clients import Client, Limits, check_room, frame_bytes
 from upscaler.service.jobs import Job, JobQueue, upscale
 from upscaler.service.lanes import Compiled, Lanes
 from upscaler.service.loader import Loader
-from upscaler.service.opening import Opener, furnish, requests_of
-from upscaler.service.report import ServiceReport, Totals, describe_catalogue, encode_report
+from upscaler.service.opening import Opener, furnish, requests_of, summary
+from upscaler.service.report import ClientReport, Reporter
 from upscaler.shared_memory import remove_abandoned
 from upscaler.timings import Timing
 from upscaler.transport import DELIVERED, RouterTransport, Sent
@@ -56,8 +54,6 @@ log = logging.getLogger(__name__)
 
 MOST_RECEIVING_NS = 2_000_000
 """How long messages are taken before frames, results and sessions have their turn."""
-REPORT_S = 0.1
-"""How old a report may be."""
 
 
 class Service:
@@ -82,12 +78,9 @@ class Service:
         self._opener = Opener(self._lanes, notify=self._transport.wake)
         self._loader = Loader(self._lanes, notify=self._transport.wake)
         self._clients: dict[bytes, Client] = {}
-        self._totals = Totals()
+        self._reporter = Reporter(catalogue, self.endpoint)
         self._leading = threading.Lock()
         self._state = threading.Lock()
-        self._last_report = b""
-        self._reported = float("-inf")
-        self._began = time.monotonic()
         self._stopping = False
         for name in remove_abandoned():
             log.info("removed shared memory %s of a service that was killed", name)
@@ -278,20 +271,7 @@ class Service:
         except UpscalerError as error:
             self._refuse(peer, client, error)
             return
-        request, upscaler = client.requests[0], client.lanes[0].upscaler
-        log.info(
-            "client %s: %s %s %sx by %s on %s (%s%s), %s, %s",
-            peer.hex(),
-            request.size,
-            request.pixel_format.label,
-            request.scale,
-            upscaler.name,
-            upscaler.engine,
-            upscaler.device,
-            ", emulated" if upscaler.emulated else "",
-            welcome.transport.name.lower(),
-            welcome.delivery.name.lower(),
-        )
+        log.info("client %s: %s", peer.hex(), summary(client.requests[0], welcome))
         self._send(peer, client.session.welcome_to_send(welcome))
 
     def _refuse(self, peer: bytes, client: Client, error: Exception) -> None:
@@ -331,7 +311,7 @@ class Service:
         self._after_sending(job.peer, sent)
         timing = Timing.of(result, arrived_ns=0)
         client.counter.add(timing, job.outcome)
-        self._totals.add(welcome.method, timing, job.outcome)
+        self._reporter.totals.add(welcome.method, timing, job.outcome)
 
     def _return_failure(self, job: Job, client: Client, error: Exception) -> None:
         log.error("frame %d failed", job.frame.frame_id, exc_info=error)
@@ -339,7 +319,7 @@ class Service:
         job.pixels.give_back(job.result)
         client.counter.failed += 1
         assert client.session.welcome is not None
-        self._totals.add_failure(client.session.welcome.method)
+        self._reporter.totals.add_failure(client.session.welcome.method)
         self._send(job.peer, client.session.frame_failure_to_send(*failure))
 
     def _send(self, peer: bytes, parts: list[bytes]) -> None:
@@ -368,11 +348,11 @@ class Service:
     # Reporting
 
     def _send_report(self, peer: bytes, *, fresh: bool = False) -> None:
-        # Made for many at once: whoever asks without end costs nobody a frame.
-        now = time.monotonic()
-        if fresh or now - self._reported > REPORT_S:
-            self._last_report, self._reported = encode_report(self.report()), now
-        self._send(peer, [encode(Report()), self._last_report])
+        text = self._reporter.encoded(self._client_reports, fresh=fresh)
+        self._send(peer, [encode(Report()), text])
+
+    def _client_reports(self) -> list[ClientReport | None]:
+        return [client.report(peer) for peer, client in self._clients.items()]
 
     def _answer_loaders(self) -> None:
         for peer, error in self._loader.finish():
@@ -380,22 +360,6 @@ class Service:
                 self._send_report(peer, fresh=True)
             else:
                 self._send(peer, failure_to_send(*failure_of(error)))
-
-    def report(self) -> ServiceReport:
-        """What runs for whom now. Belongs to the thread of `run`."""
-        engine, models = describe_catalogue(self._catalogue)
-        clients = [client.report(peer) for peer, client in self._clients.items()]
-        return ServiceReport(
-            version=__version__,
-            pid=os.getpid(),
-            endpoint=self.endpoint,
-            uptime_s=round(time.monotonic() - self._began, 3),
-            engine=engine,
-            models=models,
-            methods=self._catalogue.methods,
-            clients=[each for each in clients if each is not None],
-            totals=self._totals.methods(),
-        )
 
     # Leaving
 
