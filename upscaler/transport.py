@@ -276,25 +276,25 @@ class DealerTransport:
 
         None also when the connection has been lost and nothing more can come: see `lost`.
         """
-        # What has arrived before the connection was lost still counts.
-        ready = self._poller.poll(math.ceil(timeout_s * 1000))
-        if len(ready) > 1 or (ready and ready[0][0] is self._monitor):
-            self._lost = True
-        if not any(which is self._socket for which, _ in ready):
+        ready = [which for which, _ in self._poller.poll(math.ceil(timeout_s * 1000))]
+        self._lost = self._lost or self._monitor in ready
+        # What has arrived before the connection was lost still counts, a goodbye above all. One
+        # poll looks here first, and may find the loss only because both came in between.
+        if self._socket not in ready and not (self._lost and _may(self._socket, READ)):
             return None
         self._heard = time.monotonic()
         return _receive_parts(self._socket)
 
     @property
     def lost(self) -> bool:
-        """Whether the other side has gone since the connection was made. It stays lost.
+        """Whether the other side has gone and nothing that it sent is left to `receive`.
 
         Looked up at most every `LOOK_S`: one who was heard of a moment ago is taken to be there.
         """
         now = time.monotonic()
         if not self._lost and now - self._heard > LOOK_S:
             self._lost, self._heard = _may(self._monitor, READ), now
-        return self._lost
+        return self._lost and not _may(self._socket, READ)
 
     def close(self, *, linger_s: float = 1.0) -> None:
         """Send what is queued, for at most `linger_s`, and disconnect."""

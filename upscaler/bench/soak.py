@@ -31,7 +31,7 @@ class Usage:
 
 def soak(service: ServiceProcess, frames: int) -> None:
     """Send `frames` as fast as they come back, and print what has grown and what is left."""
-    idle = usage(service.pid)
+    idle = _settled(service.pid)
     with Client(
         service.endpoint,
         size=SIZE,
@@ -82,14 +82,19 @@ def _stream(client: Client, frames: int, what: str) -> None:
             client.release(client.receive())
 
 
-def _settled(pid: int, idle: Usage) -> Usage:
+def _settled(pid: int, idle: Usage | None = None) -> Usage:
+    """Usage once nothing of a client is left, or as much as when the service was `idle`."""
     until = time.monotonic() + SETTLE_S
     while True:
         now = usage(pid)
-        same = (now.service_files, now.segments) == (idle.service_files, idle.segments)
-        if same or time.monotonic() > until:
+        settled = not now.segments if idle is None else _left(now) == _left(idle)
+        if settled or time.monotonic() > until:
             return now
         time.sleep(0.05)
+
+
+def _left(now: Usage) -> tuple[int | None, int | None]:
+    return now.service_files, now.segments
 
 
 def _resident_mb(pid: int) -> float | None:

@@ -66,6 +66,7 @@ def run(
     print(f"methods   {', '.join(catalogue.methods)}")  # noqa: T201
     service = Service(endpoint, catalogue)
     with ExitStack() as until_the_end:
+        until_the_end.callback(service.close)
         try:
             service.token = write_token(service.endpoint)
             until_the_end.callback(remove_token, service.endpoint, service.token)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.frames import upscaled_size
@@ -13,7 +13,7 @@ from protocol.session import ServiceSession, max_stride
 from protocol.slots import result_slot_bytes, slot_bytes, slot_count
 from upscaler.contract import Request
 from upscaler.service.jobs import Rescue
-from upscaler.service.lanes import Compiled, Lane
+from upscaler.service.lanes import Lane
 from upscaler.service.pixels import ClientPixels, inline_limit
 from upscaler.service.report import ClientReport
 from upscaler.timings import Counter
@@ -29,6 +29,13 @@ class Limits:
     longest_keepalive_s: float = 4.0
 
 
+class Cancellable(Protocol):
+    """What a session waits for before it is open."""
+
+    def cancel(self) -> None:
+        """Do not begin what has not begun."""
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """One peer. `requests` are what it needs: the session's, and its fallback's if any."""
@@ -38,7 +45,7 @@ class Client:
     lanes: list[Lane] = field(default_factory=list)
     pixels: ClientPixels | None = None
     rescue: Rescue | None = None
-    opening: Future[Compiled] | None = None
+    opening: Cancellable | None = None
     frame_bytes: int = 0
     counter: Counter = field(default_factory=Counter)
     last_sent: float = 0.0

@@ -54,14 +54,14 @@ class Lanes:
         self._retire = retire
         self._lanes: dict[Request, Lane] = {}
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
-        self._loads = 0
+        self._loaded: list[Model] = []
 
     def compile(self, requests: Iterable[Request]) -> Future[Compiled] | None:
         """Make upscalers for those requests that have no lane; None when all have one."""
         missing = [request for request in dict.fromkeys(requests) if request not in self._lanes]
         if not missing:
             return None
-        loads = self._loads
+        loads = len(self._loaded)
         return self._compiler.submit(
             lambda: Compiled(upscalers=_open_all(missing, self._catalogue.open), loads=loads)
         )
@@ -73,7 +73,7 @@ class Lanes:
         last user of a lane has left it. Compile again then.
         """
         if compiled is not None:
-            stale = compiled.loads != self._loads
+            stale = self._is_stale(compiled)
             for request, upscaler in compiled.upscalers.items():
                 if stale or request in self._lanes:  # or another client was faster
                     self._retire(upscaler)
@@ -88,6 +88,19 @@ class Lanes:
         for lane in joined:
             lane.users += 1
         return joined
+
+    def discard(self, compiled: Compiled) -> None:
+        """Close what has been compiled for a client that cannot use it."""
+        for upscaler in compiled.upscalers.values():
+            self._retire(upscaler)
+
+    def _is_stale(self, compiled: Compiled) -> bool:
+        """Whether a model has been loaded meanwhile that replaces one of those compiled."""
+        return any(
+            self._catalogue.concerns(model, request)
+            for model in self._loaded[compiled.loads :]
+            for request in compiled.upscalers
+        )
 
     def _retire_unused(self) -> None:
         """End lanes that were just made for a client which then could not join all of its own."""
@@ -124,7 +137,7 @@ class Lanes:
         False when other lanes have come meanwhile, with the predecessor: load the model again.
         """
         self._catalogue.replace(loaded.model)
-        self._loads += 1
+        self._loaded.append(loaded.model)
         for request, upscaler in loaded.upscalers.items():
             lane = self._lanes.get(request)
             if lane is None:  # its last user has gone

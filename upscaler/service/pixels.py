@@ -99,7 +99,7 @@ class SharedPixels:
     def __init__(
         self,
         size: Size,
-        result_shape: tuple[int, int, int],
+        upscaled: Size,
         pixel_format: PixelFormat,
         *,
         credit_count: int,
@@ -107,10 +107,10 @@ class SharedPixels:
         """Make the segment; raises ServiceError (UNSUPPORTED_TRANSPORT) without room for it."""
         self.dense = Dense()
         self._shape = size.shape(pixel_format)
-        height, width, _ = result_shape
+        result_shape = upscaled.shape(pixel_format)
         self.slot_count = slot_count(credit_count)
         self.slot_bytes = slot_bytes(size, pixel_format)
-        self.result_slot_bytes = result_slot_bytes(Size(width, height), pixel_format)
+        self.result_slot_bytes = result_slot_bytes(upscaled, pixel_format)
         sizes = {
             "slot_count": self.slot_count,
             "slot_bytes": self.slot_bytes,

@@ -21,8 +21,10 @@ BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.33, 16.67, 33.33, 50.0, 100.0, 250
 
 LONGEST_NS = 60 * 10**9
 """Longer stages are no durations but differences of clocks."""
-REPORT_S = 0.1
-"""How old a report may be."""
+REPORTING_SHARE = 0.1
+"""How much of the time reports may take."""
+REPORTING_BURST_S = 0.01
+"""And how much at once, after a while without any."""
 MOST_PENDING = 256
 """Frames that are counted at once, in two milliseconds."""
 
@@ -172,7 +174,8 @@ class Reporter:
         self._catalogue = catalogue
         self._endpoint = endpoint
         self._began = time.monotonic()
-        self._last, self._made = b"", float("-inf")
+        self._last = b""
+        self._allowance_s, self._looked = REPORTING_BURST_S, self._began
 
     def report(self, clients: Iterable[ClientReport | None]) -> ServiceReport:
         """Report of now; sessions that are not open, None, are left out."""
@@ -192,13 +195,17 @@ class Reporter:
     def encoded(
         self, clients: Callable[[], Iterable[ClientReport | None]], *, fresh: bool = False
     ) -> bytes:
-        """Second part of REPORT, at most `REPORT_S` old unless it has to be `fresh`.
+        """Second part of REPORT: of now, unless reports take too much time; then the last one.
 
-        Made for many at once: whoever asks without end costs nobody a frame.
+        So whoever asks without end costs nobody a frame. A `fresh` one is always of now.
         """
         now = time.monotonic()
-        if fresh or now - self._made > REPORT_S:
-            self._last, self._made = encode_report(self.report(clients())), now
+        earned_s = REPORTING_SHARE * (now - self._looked)
+        self._allowance_s = min(self._allowance_s + earned_s, REPORTING_BURST_S)
+        self._looked = now
+        if fresh or not self._last or self._allowance_s > 0:
+            self._last = encode_report(self.report(clients()))
+            self._allowance_s -= time.monotonic() - now
         return self._last
 
 

@@ -44,7 +44,7 @@ from upscaler.service.clients import Client, Limits, check_room, frame_bytes
 from upscaler.service.jobs import Job, JobQueue, upscale
 from upscaler.service.lanes import Compiled, Lanes
 from upscaler.service.loader import Loader
-from upscaler.service.opening import Opener, furnish, requests_of, summary
+from upscaler.service.opening import Opener, requests_of, rescue_of, summary, welcome_of
 from upscaler.service.report import ClientReport, Reporter
 from upscaler.shared_memory import remove_abandoned
 from upscaler.timings import Timing
@@ -59,7 +59,8 @@ MOST_RECEIVING_NS = 2_000_000
 class Service:
     """Upscales frames for clients until `stop` is called.
 
-    `run` belongs to one thread; `stop` may be called from any, or from a signal handler.
+    `run` belongs to one thread; `stop` may be called from any, or from a signal handler. Whoever
+    does not come to `run` calls `close`.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Service:
         self._reporter = Reporter(catalogue, self.endpoint)
         self._leading = threading.Lock()
         self._state = threading.Lock()
-        self._stopping = False
+        self._stopping = self._closed = False
         for name in remove_abandoned():
             log.info("removed shared memory %s of a service that was killed", name)
 
@@ -127,7 +128,7 @@ class Service:
         finally:
             self.stop()
             other.join()
-            self._shut_down()
+            self.close()
         if failed:
             raise failed[0]
 
@@ -266,11 +267,7 @@ class Service:
             if self._opener.start(peer, client):
                 return
             client.lanes = self._lanes.join(client.requests)
-        try:
-            welcome = furnish(client)
-        except UpscalerError as error:
-            self._refuse(peer, client, error)
-            return
+        welcome, client.rescue = welcome_of(client), rescue_of(client)
         log.info("client %s: %s", peer.hex(), summary(client.requests[0], welcome))
         self._send(peer, client.session.welcome_to_send(welcome))
 
@@ -375,8 +372,7 @@ class Service:
         self._release(client)
 
     def _release(self, client: Client) -> None:
-        if client.pixels is not None:
-            client.pixels.close()
+        self._opener.free(client)
         lanes, client.lanes = client.lanes, []
         for lane in lanes:
             self._lanes.leave(lane)
@@ -384,12 +380,15 @@ class Service:
     def _retire(self, upscaler: Upscaler) -> None:
         self._jobs.close_later(upscaler)
 
-    def _shut_down(self) -> None:
+    def close(self) -> None:
+        """Say goodbye to every client and free everything; `run` does it at its end. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         for peer in self._clients:
             self._transport.send(peer, [encode(Bye())])
         for client in self._clients.values():
-            if client.pixels is not None:
-                client.pixels.close()
+            self._opener.free(client)
         for waiting in (self._opener, self._loader):
             waiting.cancel()
         self._lanes.shut_down()

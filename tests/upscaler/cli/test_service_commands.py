@@ -29,7 +29,7 @@ def test_top_shows_a_client_and_its_stages(service: ServiceProcess) -> None:
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     (row,) = [line for line in lines if line[:1] == ["quake"] and "nearest" in line]
-    assert row[3:8] == ["0/2", "3", "0", "0", "0"]
+    assert row[3:8] == ["0/3", "3", "0", "0", "0"]
     assert " ".join(row[8:]) == "nearest 64x36 to 128x72 rgb8, shared memory, latest"
     (first,) = [line for line in lines if line[:1] == ["quake"] and "sent" in line]
     assert all(float(figure) > 0 for figure in first[3:])

@@ -122,6 +122,17 @@ def test_what_was_compiled_before_a_load_is_compiled_again(make_model: MakeModel
     all_lanes.shut_down()
 
 
+def test_what_a_load_does_not_concern_is_not_compiled_again(make_model: MakeModel) -> None:
+    all_lanes, retired = lanes()
+    compiling = all_lanes.compile([request(method="nearest")])
+    assert compiling is not None
+    compiled = compiling.result()
+    assert all_lanes.swap(all_lanes.load(make_model(Fraction(2))).result())
+    assert len(all_lanes.join([request(method="nearest")], compiled)) == 1
+    assert retired == []
+    all_lanes.shut_down()
+
+
 def test_a_model_of_a_method_that_is_not_offered_is_refused(make_model: MakeModel) -> None:
     model = make_model(Fraction(2))
     all_lanes, _ = lanes(("nearest",))

@@ -26,7 +26,7 @@ def received(*, stride: int = 24, slot: int = 0xFFFF, data: bytes | None = None)
 
 
 def shared() -> SharedPixels:
-    return SharedPixels(SIZE, RESULT, FORMAT, credit_count=2)
+    return SharedPixels(SIZE, Size(16, 8), FORMAT, credit_count=2)
 
 
 def test_an_inline_frame_is_a_view_of_what_came() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -9,7 +11,9 @@ from upscaler.catalogue import Catalogue
 from upscaler.service.report import (
     BOUNDS_MS,
     MOST_PENDING,
+    ClientReport,
     Histogram,
+    Reporter,
     ServiceReport,
     Totals,
     decode_report,
@@ -97,3 +101,25 @@ def test_a_report_survives_the_wire_and_another_version_is_named() -> None:
     with pytest.raises(ServiceError, match="use the same version") as caught:
         decode_report(msgspec.json.encode({"version": "0"}))
     assert caught.value.code is ErrorCode.UNSUPPORTED_VERSION
+
+
+def test_whoever_asks_without_end_takes_little_time() -> None:
+    reporter = Reporter(Catalogue(methods=["nearest"]), "tcp://127.0.0.1:1")
+    made = 0
+
+    def slow_clients() -> list[ClientReport]:
+        nonlocal made
+        made += 1
+        time.sleep(0.004)
+        return []
+
+    began = time.monotonic()
+    first = reporter.encoded(slow_clients)
+    second = reporter.encoded(slow_clients)
+    assert decode_report(first).uptime_s < decode_report(second).uptime_s
+    texts = {reporter.encoded(slow_clients) for _ in range(1000)}
+    spent_s = time.monotonic() - began
+    assert made == len({first, second} | texts)
+    # A burst of 10 ms, then a tenth of the time.
+    assert made <= 4 + 0.1 * spent_s / 0.004
+    assert reporter.encoded(slow_clients, fresh=True) not in texts
