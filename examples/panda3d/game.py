@@ -38,6 +38,7 @@ class Game(ShowBase):
         loadPrcFileData("", "window-title Lantern run\ntextures-power-2 none\naudio-library-name null")
         loadPrcFileData("", "notify-level-display error" if options.frames else "")
         super().__init__()
+        self._ticks = ClockObject.getGlobalClock()
         self.disableMouse()
         self.setBackgroundColor(0.75, 0.62, 0.50)
         self.camLens.setFov(62)
@@ -59,7 +60,8 @@ class Game(ShowBase):
             endpoint=options.endpoint,
             wait_s=SETTLE_S if options.frames else 0.0,
         )
-        self.view.sharpen_textures(self.render)
+        self._biased = False
+        self._change_bias()
         self._make_hud(shown=not options.no_hud)
         self.keys = dict.fromkeys(("arrow_left", "arrow_right", "arrow_up", "arrow_down"), False)
         for key in self.keys:
@@ -76,10 +78,8 @@ class Game(ShowBase):
         self.keys[key], self._steered = down, True
 
     def _change_bias(self):
-        textures = self.render.findAllTextures()
-        sharper = textures[0].getLodBias() == 0
-        for texture in textures:
-            texture.setLodBias(self.view.mip_bias if sharper else 0)
+        self._biased = not self._biased
+        self.view.bias_textures(self.render, self.view.mip_bias if self._biased else 0.0)
 
     def _toggle_hud(self):
         for words in (self._said, self._points, self._help):
@@ -106,7 +106,7 @@ class Game(ShowBase):
             self._toggle_hud()
 
     def _play(self, task):
-        step = min(self.clock.getDt(), 0.1)
+        step = min(self._ticks.getDt(), 0.1)
         self._time += step
         self._fly(step)
         for entry in self._lanterns:
@@ -149,7 +149,7 @@ class Game(ShowBase):
         self._points.setText(f"{self._score} lanterns")
         size, statistics = self.view.size, self.view.statistics
         lines = [f"{size} to {self.view.upscaled}: {self.view.status}"]
-        pace = f"{self.clock.getAverageFrameRate():.0f} fps"
+        pace = f"{self._ticks.getAverageFrameRate():.0f} fps"
         if statistics is not None and "total" in statistics.stages:
             total = statistics.stages["total"]
             pace += f", upscaled after {total.p50_ms:.1f} ms (p95 {total.p95_ms:.1f})"
@@ -159,8 +159,9 @@ class Game(ShowBase):
 
 def run_frames(game, count, screenshot):
     """Play `count` frames of 1/60 s each, and keep the last as it was shown."""
-    game.clock.setMode(ClockObject.MNonRealTime)
-    game.clock.setDt(1 / 60)
+    ticks = ClockObject.getGlobalClock()
+    ticks.setMode(ClockObject.MNonRealTime)
+    ticks.setDt(1 / 60)
     while not game.view.ready:  # the pictures shall be upscaled ones, all of them
         game.graphicsEngine.renderFrame()
     for _ in range(count):

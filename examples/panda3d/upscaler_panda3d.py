@@ -136,10 +136,12 @@ class UpscalerView:
         """What to add to the mip level of textures: log2(1 / scale), so -1 at 2x."""
         return -math.log2(self.scale)
 
-    def sharpen_textures(self, node):
-        """Sample every texture below `node` as the larger picture would."""
+    def bias_textures(self, node, bias):
+        """Add `bias` to the mip level of every texture below `node`; usually `mip_bias`."""
         for texture in node.findAllTextures():
-            texture.setLodBias(self.mip_bias)
+            sampler = SamplerState(texture.getDefaultSampler())
+            sampler.setLodBias(bias)
+            texture.setDefaultSampler(sampler)
 
     @property
     def statistics(self):
@@ -268,8 +270,8 @@ class UpscalerView:
     def _make_capture(self, exposure, white):
         """Render `base.cam` off screen and tone-map it; return the texture that is read back."""
         base = self._base
-        light = FrameBufferProperties(rgb_color=True, float_color=True)
-        light.setRgbaBits(16, 16, 16, 16)
+        light = _buffer_of(16)
+        light.setFloatColor(True)  # noqa: FBT003 - Panda's way
         light.setDepthBits(24)
         light.setMultisamples(SAMPLES)
         scene = self._make_buffer("scene", -20, light)
@@ -281,9 +283,7 @@ class UpscalerView:
                 region.setActive(False)
         scene.makeDisplayRegion().setCamera(base.cam)
 
-        eight_bits = FrameBufferProperties(rgb_color=True)
-        eight_bits.setRgbaBits(8, 8, 8, 8)
-        capture = self._make_buffer("capture", -10, eight_bits)
+        capture = self._make_buffer("capture", -10, _buffer_of(8))
         # For the GPU, when nobody upscales, and for the service.
         self._shown_capture, read = Texture("shown capture"), Texture("capture")
         _filter_linearly(self._shown_capture)
@@ -318,7 +318,7 @@ class UpscalerView:
             name,
             sort,
             properties,
-            WindowProperties(size=(self.size.width, self.size.height)),
+            WindowProperties.size(self.size.width, self.size.height),
             GraphicsPipe.BFRefuseWindow,
             base.win.getGsg(),
             base.win,
@@ -327,6 +327,13 @@ class UpscalerView:
             msg = f"the driver makes no off-screen buffer of {self.size} for the {name}"
             raise RuntimeError(msg)
         return buffer
+
+
+def _buffer_of(bits):
+    properties = FrameBufferProperties()
+    properties.setRgbColor(True)  # noqa: FBT003 - Panda's way
+    properties.setRgbaBits(bits, bits, bits, bits)
+    return properties
 
 
 def _quad(region, fragment):
