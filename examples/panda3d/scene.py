@@ -53,7 +53,7 @@ in vec2 at;
 in vec4 tint;
 out vec4 light;
 vec3 sky(vec3 way) {
-    vec3 haze = mix(vec3(0.75, 0.62, 0.50), vec3(0.10, 0.22, 0.50), pow(max(way.z, 0.0), 0.5));
+    vec3 haze = mix(vec3(0.80, 0.60, 0.42), vec3(0.08, 0.20, 0.55), pow(max(way.z, 0.0), 0.5));
     return haze + vec3(1.0, 0.7, 0.4) * pow(max(dot(way, sun), 0.0), 60.0) * 2.0;
 }
 void main() {
@@ -65,13 +65,13 @@ void main() {
     }
     vec3 base = texture(p3d_Texture0, at).rgb * tint.rgb;
     vec3 n = normalize(normal);
-    vec3 ambient = mix(vec3(0.16, 0.13, 0.11), vec3(0.30, 0.38, 0.52), n.z * 0.5 + 0.5);
+    vec3 ambient = mix(vec3(0.10, 0.08, 0.07), vec3(0.17, 0.22, 0.32), n.z * 0.5 + 0.5);
     vec3 lit = base * (ambient + vec3(2.1, 1.75, 1.35) * max(dot(n, sun), 0.0));
     vec3 mirrored = reflect(way, n);
     lit += shine * sky(mirrored) * (0.04 + 0.96 * pow(1.0 - max(dot(n, -way), 0.0), 5.0));
     lit += shine * vec3(3.0, 2.4, 1.8) * pow(max(dot(mirrored, sun), 0.0), 90.0);
     lit += base * glow;
-    float fog = 1.0 - exp(-max(length(from) - 12.0, 0.0) * 0.012);
+    float fog = 1.0 - exp(-max(length(from) - 12.0, 0.0) * 0.006);
     light = vec4(mix(lit, vec3(0.75, 0.62, 0.50), fog), 1.0);
 }
 """

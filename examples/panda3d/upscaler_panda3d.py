@@ -31,6 +31,7 @@ import math
 import numpy as np
 from opening import Opening
 from panda3d.core import (
+    AntialiasAttrib,
     Camera,
     CardMaker,
     FrameBufferProperties,
@@ -108,7 +109,7 @@ class UpscalerView:
         endpoint=DEFAULT_ENDPOINT,
         wait_s=0.0,
         exposure=1.0,
-        white=4.0,
+        white=2.5,
     ):
         """Take over `base.cam`.
 
@@ -282,6 +283,9 @@ class UpscalerView:
             if region.getCamera() == base.cam:
                 region.setActive(False)
         scene.makeDisplayRegion().setCamera(base.cam)
+        # Samples alone do nothing. A spatial upscaler makes jagged edges larger, never smooth.
+        smooth = AntialiasAttrib.make(AntialiasAttrib.MMultisample)
+        base.camNode.setInitialState(base.camNode.getInitialState().setAttrib(smooth))
 
         capture = self._make_buffer("capture", -10, _buffer_of(8))
         # For the GPU, when nobody upscales, and for the service.
