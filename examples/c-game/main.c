@@ -245,8 +245,10 @@ int main(int count, char **words) {
         handle_events(&g);
         uint64_t now = upscaler_now_ns();
         double seconds = o.frames ? frame / 60.0 : (double)(now - began) / 1e9;
-        if (now > before)
-            g.fps += 0.1 * (1e9 / (double)(now - before) - g.fps);
+        if (frame > 0 && now > before) {
+            double fps = 1e9 / (double)(now - before);
+            g.fps += (frame == 1 ? 1 : 0.1) * (fps - g.fps);
+        }
         before = now;
         play_frame(&g, &o, seconds, o.frames ? WAIT_MS : 0);
     }

@@ -35,7 +35,9 @@ class Game(ShowBase):
     def __init__(self, options):
         size = tuple(options.size)
         loadPrcFileData("", f"win-size {size[0]} {size[1]}")
-        loadPrcFileData("", "window-title Lantern run\ntextures-power-2 none\naudio-library-name null")
+        loadPrcFileData(
+            "", "window-title Lantern run\ntextures-power-2 none\naudio-library-name null"
+        )
         loadPrcFileData("", "notify-level-display error" if options.frames else "")
         super().__init__()
         self._ticks = ClockObject.getGlobalClock()
@@ -91,7 +93,12 @@ class Game(ShowBase):
             "", parent=self.a2dTopLeft, pos=(0.05, -0.1), scale=0.08, align=TextNode.ALeft, **style
         )
         self._said = OnscreenText(
-            "", parent=self.a2dTopLeft, pos=(0.05, -0.17), scale=0.042, align=TextNode.ALeft, **style
+            "",
+            parent=self.a2dTopLeft,
+            pos=(0.05, -0.17),
+            scale=0.042,
+            align=TextNode.ALeft,
+            **style,
         )
         self._help = OnscreenText(
             "arrows fly   1 network   2 FSR 1.0   3 bicubic   4 off   B mip bias   H words",

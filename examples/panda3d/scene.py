@@ -6,6 +6,7 @@ Lengths are metres, z is up. Colours of textures are sRGB, light is linear.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from panda3d.core import (
@@ -170,8 +171,13 @@ def _wires(root, plain):
     wires = root.attachNewNode("wires")
     for x, y in poles:
         _put(wires, tube((x, y, 0), (x, y, 6.5), 0.09), plain, (0.30, 0.22, 0.16))
-        _put(wires, tube((x - 0.7, y - 0.7, 6.1), (x + 0.7, y + 0.7, 6.1), 0.06), plain, (0.3, 0.22, 0.16))
-    for (x0, y0), (x1, y1) in zip(poles, poles[1:], strict=False):
+        _put(
+            wires,
+            tube((x - 0.7, y - 0.7, 6.1), (x + 0.7, y + 0.7, 6.1), 0.06),
+            plain,
+            (0.3, 0.22, 0.16),
+        )
+    for (x0, y0), (x1, y1) in pairwise(poles):
         for shift in (-0.6, 0.6):
             along = np.linspace(0, 1, 13)
             hang = 6.2 - 1.2 * 4 * along * (1 - along)
@@ -179,7 +185,7 @@ def _wires(root, plain):
                 (x0 + (x1 - x0) * t + shift, y0 + (y1 - y0) * t + shift, z)
                 for t, z in zip(along, hang, strict=True)
             ]
-            for begin, end in zip(path, path[1:], strict=False):
+            for begin, end in pairwise(path):
                 _put(wires, tube(begin, end, 0.018, sides=5), plain, (0.06, 0.06, 0.07))
     wires.flattenStrong()
 
@@ -258,9 +264,14 @@ def tube(begin, end, radius, *, sides=8, repeat=0.0):
 
 def sphere(radius, sides):
     """A ball around its origin."""
-    turns, tilts = np.linspace(0, math.tau, sides + 1), np.linspace(-math.pi / 2, math.pi / 2, sides)
+    turns, tilts = (
+        np.linspace(0, math.tau, sides + 1),
+        np.linspace(-math.pi / 2, math.pi / 2, sides),
+    )
     tilt, turn = (grid.ravel() for grid in np.meshgrid(tilts, turns, indexing="ij"))
-    normals = np.column_stack([np.cos(tilt) * np.cos(turn), np.cos(tilt) * np.sin(turn), np.sin(tilt)])
+    normals = np.column_stack(
+        [np.cos(tilt) * np.cos(turn), np.cos(tilt) * np.sin(turn), np.sin(tilt)]
+    )
     coordinates = np.column_stack([turn / math.tau, tilt / math.pi + 0.5])
     triangles = []
     for row in range(sides - 1):

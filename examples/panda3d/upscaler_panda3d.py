@@ -1,4 +1,4 @@
-"""The plugin for Panda3D: the 3D scene is rendered small, upscaled by the service, shown under the HUD.
+"""The plugin for Panda3D: the 3D scene is rendered small, upscaled, and shown under the HUD.
 
     base = ShowBase()
     view = UpscalerView(base, size=(960, 540), scale=2, method="quicksrnet-small")
@@ -15,13 +15,13 @@ the game thinks and draws, and nothing waits for it.
 
 Copies. Panda owns the memory of its textures, so pixels are copied once from its capture into the
 service's slot, and once from the slot with the result into its texture. Nothing is flipped or
-reordered: the capture is drawn upside down, since Panda's rows come from the bottom, and both sides
-speak BGRA. Panda 1.10 reads a capture back synchronously; an engine that can read the capture of the
-frame before hides that, too.
+reordered: the capture is drawn upside down, since Panda's rows come from the bottom, and both
+sides speak BGRA. Panda 1.10 reads a capture back synchronously; an engine that can read that of
+the frame before hides that, too.
 
 While there is no service, or while it is being connected to, the card shows the capture itself,
-filtered by the GPU, and `status` says why. A session is opened on a thread of its own, because that
-compiles a network and may take seconds; the one before it is used until then.
+filtered by the GPU, and `status` says why. A session is opened on a thread of its own, because
+that compiles a network and may take seconds; the one before it is used until then.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class UpscalerView:
         """Render `base.cam` off screen and tone-map it; return the texture that is read back."""
         base = self._base
         light = _buffer_of(16)
-        light.setFloatColor(True)  # noqa: FBT003 - Panda's way
+        light.setFloatColor(True)
         light.setDepthBits(24)
         light.setMultisamples(SAMPLES)
         scene = self._make_buffer("scene", -20, light)
@@ -335,7 +335,7 @@ class UpscalerView:
 
 def _buffer_of(bits):
     properties = FrameBufferProperties()
-    properties.setRgbColor(True)  # noqa: FBT003 - Panda's way
+    properties.setRgbColor(True)
     properties.setRgbaBits(bits, bits, bits, bits)
     return properties
 
