@@ -148,20 +148,24 @@ static SDL_Rect place(const game *g, int width, int height) {
     return at;
 }
 
+/* Frames a second, and what the service has done: for the HUD, and at the end. */
+static void describe_pace(const game *g, char *line, size_t room) {
+    upscaler_statistics s;
+    int size = snprintf(line, room, "%.0f frames/s", g->fps);
+    if (upscaler_stats(&g->link.client, &s) == UPSCALER_OK && s.recent)
+        snprintf(line + size, room - (size_t)size,
+            ", %.0f upscaled/s, after %.1f ms (p95 %.1f), %llu left out", s.fps, s.total.p50_ms,
+            s.total.p95_ms, (unsigned long long)s.dropped);
+}
+
 static void draw_hud(game *g, const options *o) {
     char line[1200];
-    upscaler_statistics s;
-    int y = 20;
+    int y = 20, bottom;
     snprintf(line, sizeof line, "%dx%d to %dx%d: %s", o->width, o->height, SCALE * o->width,
         SCALE * o->height, g->link.status);
     y += hud_text(g->renderer, 24, y, 3, line);
-    int size = snprintf(line, sizeof line, "%.0f frames/s", g->fps);
-    if (g->have_result && upscaler_stats(&g->link.client, &s) == UPSCALER_OK && s.recent)
-        snprintf(line + size, sizeof line - (size_t)size,
-            ", %.0f upscaled/s, after %.1f ms (p95 %.1f), %llu left out", s.fps, s.total.p50_ms,
-            s.total.p95_ms, (unsigned long long)s.dropped);
+    describe_pace(g, line, sizeof line);
     hud_text(g->renderer, 24, y, 3, line);
-    int bottom;
     SDL_GetRendererOutputSize(g->renderer, NULL, &bottom);
     hud_text(g->renderer, 24, bottom - 36, 2,
         "1 network   2 FSR 1.0   3 bicubic   4 off   H words   I whole multiples   F full screen");
@@ -258,8 +262,11 @@ int main(int count, char **words) {
         if (failed)
             fprintf(stderr, "c-game: cannot write %s: %s\n", o.screenshot, SDL_GetError());
     }
-    if (!failed)
-        printf("%s\n", g.link.status);
+    if (!failed) {
+        char pace[200];
+        describe_pace(&g, pace, sizeof pace);
+        printf("%s\n%s\n", g.link.status, pace);
+    }
     link_stop(&g.link);
     free(g.own);
     SDL_Quit();

@@ -73,7 +73,7 @@ class Game(ShowBase):
             self.accept(key, self.view.set_method, [method])
         self.accept("b", self._change_bias)
         self.accept("h", self._toggle_hud)
-        self.accept("escape", sys.exit)
+        self.accept("escape", self.userExit)
         self.taskMgr.add(self._play, "play")
 
     def _press(self, key, down):

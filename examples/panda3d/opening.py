@@ -46,6 +46,10 @@ class Opening:
                 with self._lock:
                     self.error, self._done = error, True
                 return
+            except Exception:
+                if self._abandoned:
+                    return  # the program is ending, and its sockets have been closed
+                raise
             with self._lock:
                 wanted = not self._abandoned
                 if wanted:
