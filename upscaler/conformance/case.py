@@ -1,0 +1,80 @@
+"""One case of the kit: what it is called, what it requires, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from protocol.errors import UpscalerError
+
+if TYPE_CHECKING:
+    from upscaler.conformance.kit import Kit
+
+SHOWN = 200
+"""Characters of what was expected, and of what came."""
+
+
+class Status(StrEnum):
+    """How a case ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Section(StrEnum):
+    """Where the protocol says what a case requires."""
+
+    OPENING = "Opening a session"
+    VERSIONS = "Versions"
+    FRAMES = "Frames and results"
+    MEMORY = "Shared memory"
+    CREDITS = "Credits and delivery"
+    DEADLINES = "Deadlines"
+    ERRORS = "Errors"
+    LIVENESS = "Liveness"
+    CLOSING = "Closing"
+
+
+class CaseFailed(UpscalerError):
+    """What a case required, and what the client did instead."""
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__(f"expected {expected}; came {came}")
+        self.expected = expected[:SHOWN]
+        self.came = came[:SHOWN]
+
+
+class CaseSkipped(UpscalerError):
+    """Why a case cannot be run here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One case; `shared` ones need a client that knows shared memory."""
+
+    name: str
+    requires: str
+    section: Section
+    run: Callable[[Kit], None]
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A case that has run. `expected` and `came` are empty unless it failed."""
+
+    case: Case
+    status: Status
+    seconds: float
+    expected: str = ""
+    came: str = ""
+    dialogue: tuple[str, ...] = ()
+
+
+def require(*, that: bool, expected: str, came: object) -> None:
+    """Raise CaseFailed unless it is so."""
+    if not that:
+        raise CaseFailed(expected, str(came))
