@@ -51,6 +51,9 @@ class CaseSkipped(UpscalerError):
     """Why a case cannot be run here."""
 
 
+Run = Callable[["Kit"], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One case; `shared` ones need a client that knows shared memory."""
@@ -58,8 +61,42 @@ class Case:
     name: str
     requires: str
     section: Section
-    run: Callable[[Kit], None]
+    run: Run
     shared: bool = False
+
+
+class Cases(list[Case]):
+    """The cases of one file. What a case requires is the first line of its function's docstring."""
+
+    def add(self, section: Section, *, shared: bool = False) -> Callable[[Run], Run]:
+        """Make a function a case, named after it."""
+
+        def decorate(run: Run) -> Run:
+            self.vary(run.__name__.replace("_", "-"), section, run, shared=shared)
+            return run
+
+        return decorate
+
+    def vary(
+        self,
+        name: str,
+        section: Section,
+        run: Callable[..., None],
+        *arguments: object,
+        requires: str = "",
+        shared: bool = False,
+    ) -> None:
+        """Make a case of a function and its arguments, after the kit."""
+        required = requires or (run.__doc__ or "").partition("\n")[0].rstrip(".")
+        self.append(
+            Case(
+                name=name,
+                requires=required,
+                section=section,
+                run=lambda kit: run(kit, *arguments),
+                shared=shared,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +105,7 @@ class Ended:
 
     case: Case
     status: Status
-    seconds: float
+    seconds: float = 0.0
     expected: str = ""
     came: str = ""
     dialogue: tuple[str, ...] = ()

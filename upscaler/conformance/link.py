@@ -27,6 +27,9 @@ ANSWER_S = 15.0
 CONNECT_S = 10.0
 """How long a driver that listens may take to accept."""
 
+END_S = 2.0
+"""How long a process may take to end when its stdin has."""
+
 Say = Callable[[str], None]
 
 
@@ -101,22 +104,26 @@ class Link(ABC):
         self.start(command)
         return self.finish(waits_s=waits_s)
 
-    def close(self, *, quit_s: float = 5.0) -> None:
-        """Tell the driver to end, and see to it within `quit_s`; idempotent."""
+    def close(self, *, polite: bool = True) -> None:
+        """End the dialogue: with `quit`, or, when not `polite`, without a word. Idempotent.
+
+        A driver that is a process has ended then. One on a socket accepts anew unless it was told
+        to quit.
+        """
         if self.is_open:
-            if quit_s:
+            if polite:
                 with suppress(DriverError):
-                    self.start(Line("quit"))
+                    self.ask(Line("quit"))
             with suppress(OSError, ValueError):
                 self._commands.close()
             self._commands = None
-            self._disconnect(quit_s)
+            self._disconnect()
 
     @abstractmethod
     def _connect(self) -> tuple[IO[str], IO[str]]: ...
 
     @abstractmethod
-    def _disconnect(self, quit_s: float) -> None: ...
+    def _disconnect(self) -> None: ...
 
     @abstractmethod
     def _ended(self) -> str: ...
@@ -163,11 +170,11 @@ class ProcessLink(Link):
         assert self._process.stdout is not None
         return self._process.stdin, self._process.stdout
 
-    def _disconnect(self, quit_s: float) -> None:
+    def _disconnect(self) -> None:
         assert self._process is not None
         assert self._log is not None
         try:
-            self._process.wait(quit_s or 0.1)
+            self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -219,7 +226,7 @@ class SocketLink(Link):
             self._socket.makefile("r", **lines),  # type: ignore[call-overload]
         )
 
-    def _disconnect(self, quit_s: float) -> None:  # noqa: ARG002 - the driver's own process
+    def _disconnect(self) -> None:
         assert self._socket is not None
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

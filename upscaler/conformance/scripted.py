@@ -9,7 +9,7 @@ protocol just as the real service does it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -158,15 +158,21 @@ class ScriptedService:
             **welcome_fields(self._pixels),  # type: ignore[arg-type]
         )
 
-    def welcome(self, hello: Hello, **changes: Any) -> Welcome:
-        """Open the session, with a WELCOME that is untrue in these fields."""
-        welcome = replace(self.offer(hello), **changes)
-        self.send(*self._session.welcome_to_send(welcome))
-        return welcome
+    def welcome(
+        self, hello: Hello, *, change: Callable[[bytes], bytes] = bytes, **changes: Any
+    ) -> None:
+        """Open the session, with a WELCOME that is untrue in these fields, or these bytes."""
+        self.welcome_with(replace(self.offer(hello), **changes), change)
 
-    def refuse(self, code: ErrorCode, sentence: str) -> None:
-        """Answer HELLO with ERROR; the client may ask again."""
-        self.send(*self._session.refusal_to_send(Failure(code=code), sentence))
+    def welcome_with(self, welcome: Welcome, change: Callable[[bytes], bytes] = bytes) -> None:
+        """Open the session with that WELCOME."""
+        (header,) = self._session.welcome_to_send(welcome)
+        self.send(change(header))
+
+    def refuse(self, code: ErrorCode, sentence: str | None) -> None:
+        """Answer HELLO with ERROR; None leaves the sentence out. The client may ask again."""
+        header, text = self._session.refusal_to_send(Failure(code=code), sentence or "")
+        self.send(*((header,) if sentence is None else (header, text)))
 
     def result_of(self, taken: Taken, **changes: Any) -> Result:
         """Return the header of a frame's result, untrue in these fields; sends nothing."""

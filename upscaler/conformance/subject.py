@@ -27,6 +27,11 @@ class Subject:
         self.name = ""
         self.transports: set[str] = set()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a driver that has said hello."""
+        return self._link.is_open
+
     def start(self) -> None:
         """Make sure that a driver answers; raises DriverError, or as `Link.open` does."""
         if self._link.is_open:
@@ -41,13 +46,13 @@ class Subject:
                     msg = f"transports={answer.text('transports')} must be inline, shm or both"
                     raise ProtocolError(msg)
         except DriverError:
-            self.stop(quit_s=0)
+            self.stop(polite=False)
             raise
 
-    def stop(self, *, quit_s: float = 5.0) -> None:
-        """End the driver, or the connection to it; idempotent."""
+    def stop(self, *, polite: bool = True) -> None:
+        """End the driver, or, when not `polite`, whatever may be left of it; idempotent."""
         self._opened = False
-        self._link.close(quit_s=quit_s)
+        self._link.close(polite=polite)
 
     def end_case(self) -> None:
         """Leave nothing for the next case; raises DriverError when closing fails."""
