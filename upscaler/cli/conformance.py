@@ -1,4 +1,4 @@
-"""`upscaler conformance`: a client through the protocol's cases, and a table of what it got right."""
+"""`upscaler conformance`: a client through the protocol's cases, and a table of how it did."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def run(
         if verbose:
             console.print(Text(line, style="dim"))
 
-    link: Link = (
-        ProcessLink(command, say) if command is not None else SocketLink(str(connect), say)
-    )
+    link: Link = ProcessLink(command, say) if command is not None else SocketLink(str(connect), say)
     with progress() as bar:
         task = bar.add_task("cases", total=len(cases))
 
@@ -82,9 +80,7 @@ def as_table(client: str, ended: Sequence[Ended]) -> Table:
     for each in ended:
         word = each.status.upper() if each.status is Status.FAILED else each.status
         # Text: the brackets of what came are no markup.
-        shown.add_row(
-            each.case.name, _required(each.case), Text(word, style=COLOURS[each.status])
-        )
+        shown.add_row(each.case.name, _required(each.case), Text(word, style=COLOURS[each.status]))
         if each.status is Status.FAILED:
             shown.add_row("", Text(f"expected {each.expected}; came {each.came}", style="red"))
         elif each.came:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from protocol.errors import UpscalerError
 
@@ -38,7 +38,7 @@ class Section(StrEnum):
     CLOSING = "Closing"
 
 
-class CaseFailed(UpscalerError):
+class CaseFailed(UpscalerError):  # noqa: N818 - a result of the kit
     """What a case required, and what the client did instead."""
 
     def __init__(self, expected: str, came: str) -> None:
@@ -47,7 +47,7 @@ class CaseFailed(UpscalerError):
         self.came = came[:SHOWN]
 
 
-class CaseSkipped(UpscalerError):
+class CaseSkipped(UpscalerError):  # noqa: N818 - nothing went wrong
     """Why a case cannot be run here."""
 
 
@@ -111,7 +111,12 @@ class Ended:
     dialogue: tuple[str, ...] = ()
 
 
+def fail(expected: str, came: object) -> NoReturn:
+    """End a case as failed."""
+    raise CaseFailed(expected, str(came))
+
+
 def require(*, that: bool, expected: str, came: object) -> None:
     """Raise CaseFailed unless it is so."""
     if not that:
-        raise CaseFailed(expected, str(came))
+        fail(expected, came)

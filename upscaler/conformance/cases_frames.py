@@ -140,9 +140,7 @@ def pipelined(kit: Kit, asked: Asked) -> None:
         subject.must_receive(frame_id, kit.expected.crc(of, asked))
     counts = subject.stats()
     came = (counts["frames"], counts["dropped"], counts["failed"], counts["lost"])
-    require(
-        that=came == (PIPELINED, 0, 0, 0), expected=f"stats of {PIPELINED} frames", came=counts
-    )
+    require(that=came == (PIPELINED, 0, 0, 0), expected=f"stats of {PIPELINED} frames", came=counts)
 
 
 for transport in TRANSPORTS:
@@ -216,9 +214,7 @@ def slots_exhausted(kit: Kit) -> None:
         crc = kit.expected.crc(seed, asked)
         subject.must_receive(frame_id, crc, keep=True)
         kept[frame_id] = crc
-    require_error(
-        subject.submit(9), ErrorCode.BAD_SLOT, when="from submit with three results kept"
-    )
+    require_error(subject.submit(9), ErrorCode.BAD_SLOT, when="from submit with three results kept")
     for frame_id, crc in kept.items():
         now = subject.release(frame_id)
         require(that=now == crc, expected=f"kept pixels unchanged, crc={crc}", came=now)

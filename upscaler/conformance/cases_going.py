@@ -13,7 +13,7 @@ from protocol.errors import ErrorCode
 from upscaler.conformance.case import CaseFailed, Cases, CaseSkipped, Section, require
 from upscaler.conformance.expected import Asked
 from upscaler.conformance.kit import Kit
-from upscaler.conformance.language import OK, Line
+from upscaler.conformance.language import OK
 from upscaler.conformance.subject import GONE, Subject, lost_of, require_error
 from upscaler.service.process import ServiceProcess
 
@@ -91,14 +91,14 @@ def ended(kit: Kit, asked: Asked) -> None:
 
 
 for each in (Asked(transport="shm"), PLAIN):
-    for name, run in (("killed", killed), ("ended", ended)):
-        CASES.vary(
-            f"{name}-{each.transport}",
-            Section.LIVENESS,
-            run,
-            each,
-            shared=each.transport == "shm",
-        )
+    CASES.vary(
+        f"killed-{each.transport}",
+        Section.LIVENESS,
+        killed,
+        each,
+        shared=each.transport == "shm",
+    )
+CASES.vary("ended", Section.CLOSING, ended, Asked(transport="auto"))
 
 
 @CASES.add(Section.CLOSING)
@@ -170,8 +170,9 @@ def _require_lost(subject: Subject, in_flight: list[int]) -> None:
 def _until_gone(subject: Subject) -> tuple[int, int]:
     """Send frames until the service has gone; returns how many came back, of how many."""
     returned = submitted = 0
-    for seed in range(ROUNDS):
-        answer: Line = subject.submit(seed)
+    while True:
+        require(that=returned < ROUNDS, expected="an error in the end", came=f"{returned} results")
+        answer = subject.submit(returned)
         if answer.word == OK:
             submitted += 1
             answer = subject.receive(timeout_ms=NOTICED_MS)
@@ -180,4 +181,3 @@ def _until_gone(subject: Subject) -> tuple[int, int]:
             return returned, submitted
         returned += 1
         time.sleep(PAUSE_S)
-    raise CaseFailed("an error once the service has ended", f"{ROUNDS} results")

@@ -12,6 +12,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from typing import IO, Any
 
@@ -203,6 +204,7 @@ def serve_socket(driver: Driver, port: int) -> None:
             connection, _ = listener.accept()
             with (
                 connection,
+                suppress(OSError),  # the kit has gone
                 connection.makefile("r", encoding="ascii", errors="replace") as commands,
                 connection.makefile("w", encoding="ascii", errors="replace") as answers,
             ):

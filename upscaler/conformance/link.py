@@ -40,8 +40,9 @@ class DriverError(UpscalerError):
 class Link(ABC):
     """Commands to a driver, and its answers, one for each, in order. Belongs to one thread."""
 
-    def __init__(self, say: Say | None = None) -> None:
-        """`say` is told every line of the dialogue."""
+    def __init__(self, say: Say | None = None, *, answer_s: float = ANSWER_S) -> None:
+        """`say` is told every line of the dialogue; `answer_s` is as ANSWER_S says."""
+        self._answer_s = answer_s
         self._say = say or (lambda _: None)
         self._commands: Any = None
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -77,7 +78,7 @@ class Link(ABC):
 
         Raises DriverError when there is none, or one that is no answer.
         """
-        allowed_s = ANSWER_S + waits_s
+        allowed_s = self._answer_s + waits_s
         try:
             said = self._answers.get(timeout=allowed_s)
         except queue.Empty as error:
@@ -87,17 +88,10 @@ class Link(ABC):
             raise DriverError(self._ended())
         self._say(f"< {said.rstrip()}")
         try:
-            answer = parse_line(said)
-            if answer.word not in {OK, ERROR}:
-                msg = f"an answer begins with ok or error, and not as {said.rstrip()[:60]!r} does"
-                raise ProtocolError(msg)
-            if answer.word == ERROR and answer.integer("code") < 1:
-                msg = f"an error has a code of 1 or more, unlike {said.rstrip()[:60]!r}"
-                raise ProtocolError(msg)
+            return _answer(said.rstrip())
         except ProtocolError as error:
             msg = f"the driver answered nonsense to `{self._asked}`: {error}"
             raise DriverError(msg) from error
-        return answer
 
     def ask(self, command: Line, *, waits_s: float = 0.0) -> Line:
         """Give a command and return its answer; raises DriverError as `start` and `finish` do."""
@@ -132,12 +126,12 @@ class Link(ABC):
 class ProcessLink(Link):
     """A driver that is a process, and answers on its stdout."""
 
-    def __init__(self, command: str, say: Say | None = None) -> None:
+    def __init__(self, command: str, say: Say | None = None, *, answer_s: float = ANSWER_S) -> None:
         """`command` is split as a shell would, and not given to one.
 
         Raises BadRequestError for quotes that do not end, and for an empty command.
         """
-        super().__init__(say)
+        super().__init__(say, answer_s=answer_s)
         try:
             self._arguments = shlex.split(command, posix=os.name != "nt")
         except ValueError as error:
@@ -197,9 +191,9 @@ class ProcessLink(Link):
 class SocketLink(Link):
     """A driver that listens on a TCP socket."""
 
-    def __init__(self, address: str, say: Say | None = None) -> None:
+    def __init__(self, address: str, say: Say | None = None, *, answer_s: float = ANSWER_S) -> None:
         """`address` is HOST:PORT; raises BadRequestError for anything else."""
-        super().__init__(say)
+        super().__init__(say, answer_s=answer_s)
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
             msg = f"--connect {address!r} is no address; write it as HOST:PORT"
@@ -234,6 +228,17 @@ class SocketLink(Link):
 
     def _ended(self) -> str:
         return f"the driver closed the connection at `{self._asked}`"
+
+
+def _answer(said: str) -> Line:
+    answer = parse_line(said)
+    if answer.word not in {OK, ERROR}:
+        msg = f"an answer begins with ok or error, and not as {said[:60]!r} does"
+        raise ProtocolError(msg)
+    if answer.word == ERROR and answer.integer("code") < 1:
+        msg = f"an error has a code of 1 or more, unlike {said[:60]!r}"
+        raise ProtocolError(msg)
+    return answer
 
 
 def _read(answers: IO[str], into: queue.SimpleQueue[str | None]) -> None:

@@ -30,4 +30,4 @@ def pattern(seed: int, size: Size, pixel_format: PixelFormat) -> Frame:
 
 def checksum(pixels_hwc_u8: Frame) -> str:
     """CRC-32 of the rows without what lies between them, eight hexadecimal digits."""
-    return f"{zlib.crc32(np.ascontiguousarray(pixels_hwc_u8)):08x}"
+    return f"{zlib.crc32(np.ascontiguousarray(pixels_hwc_u8).data):08x}"

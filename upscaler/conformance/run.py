@@ -42,9 +42,7 @@ def chosen(names: Sequence[str]) -> list[Case]:
             msg = f"there is no case {name!r}; --list names them"
             raise BadRequestError(msg)
     return [
-        case
-        for case in CASES
-        if not names or any(fnmatchcase(case.name, name) for name in names)
+        case for case in CASES if not names or any(fnmatchcase(case.name, name) for name in names)
     ]
 
 

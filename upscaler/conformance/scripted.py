@@ -33,9 +33,9 @@ from protocol.messages import (
     decode,
     encode,
 )
-from protocol.session import ReceivedFrame, ServiceSession, failure_to_send
+from protocol.session import ReceivedFrame, ServiceSession
 from protocol.states import State
-from upscaler.conformance.case import CaseFailed, require
+from upscaler.conformance.case import fail, require
 from upscaler.conformance.expected import Asked, Expected
 from upscaler.conformance.pattern import pattern
 from upscaler.contract import Frame as Pixels
@@ -98,7 +98,7 @@ class ScriptedService:
         """Take the FRAME that `submit` of `seed` answered with `frame_id`; checks all of it."""
         event = self._take("FRAME")
         if not isinstance(event, ReceivedFrame):
-            raise CaseFailed("FRAME", _kind(event))
+            fail("FRAME", _kind(event))
         frame = event.frame
         require(
             that=frame.frame_id == frame_id,
@@ -122,12 +122,13 @@ class ScriptedService:
         wanted = pattern(seed, self._asked.size, self._asked.pixel_format)
         if not np.array_equal(source, wanted):
             row, column, _ = np.argwhere(source != wanted)[0]
-            raise CaseFailed(
+            fail(
                 f"the pattern of seed {seed} in FRAME {frame_id}",
                 f"other bytes from row {row}, column {column} (stride {frame.stride})",
             )
         result = self._pixels.take(event)
         assert result is not None
+        self._pixels.give_back(result)
         return Taken(
             frame=frame,
             upscaled=self._expected.upscaled(source, self._asked),
@@ -227,7 +228,12 @@ class ScriptedService:
 
     def send(self, *parts: bytes) -> None:
         """Send any parts to the client; raises CaseFailed when it has gone."""
-        sent = self._transport.send(self._peer, parts)
+        until = time.monotonic() + MESSAGE_S
+        # More at once than ZeroMQ keeps for a peer only wait for its thread.
+        while (sent := self._transport.send(self._peer, parts)) is Sent.PEER_FULL:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.001)
         require(that=sent is Sent.QUEUED, expected="a client that is connected", came=sent.value)
 
     def _take(self, what: str) -> Hello | ReceivedFrame | Bye:
@@ -238,14 +244,14 @@ class ScriptedService:
             if received is None:
                 left_s = until - time.monotonic()
                 if left_s <= 0:
-                    raise CaseFailed(f"{what} of the client", f"nothing within {MESSAGE_S:g} s")
+                    fail(f"{what} of the client", f"nothing within {MESSAGE_S:g} s")
                 if not self._transport.readable:
                     self._transport.wait(left_s)
                 continue
             try:
                 event = self._receive(*received)
             except ProtocolError as error:
-                raise CaseFailed(what, f"a message that breaks the protocol: {error}") from error
+                fail(what, f"a message that breaks the protocol: {error}")
             if isinstance(event, Hello | ReceivedFrame | Bye):
                 return event
 

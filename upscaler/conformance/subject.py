@@ -163,7 +163,9 @@ class Subject:
         """Return the answer to `start_open`, checked as `must_open` does."""
         answer = self._ok(self.finish_open(asked), f"a session of {asked.size} {asked.format}")
         size = f"{answer.text('width')}x{answer.text('height')}"
-        require(that=size == str(asked.upscaled), expected=f"results of {asked.upscaled}", came=size)
+        require(
+            that=size == str(asked.upscaled), expected=f"results of {asked.upscaled}", came=size
+        )
         transport = answer.text("transport")
         if asked.transport != "auto":
             require(
