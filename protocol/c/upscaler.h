@@ -688,10 +688,7 @@ static void ups_disconnect(upscaler_client *c, int linger_ms) {
 }
 
 static int ups_begin(upscaler_client *c) {
-    const uint64_t row = (uint64_t)ups_upscaled_side(&c->hello, c->hello.width) *
-                         ups_channels(c->hello.pixel_format);
-    const int64_t longest =
-        (int64_t)(ups_longest_stride(row) * ups_upscaled_side(&c->hello, c->hello.height)) + 65536;
+    const int64_t longest = (int64_t)UPSCALER_MAX_PIXELS * 4 + 65536;
     char name[64];
     c->lost = 0;
     c->heard_ns = upscaler_now_ns();
