@@ -110,16 +110,12 @@ class ScreenSource(BaseSource):
         return None if self._note else region
 
     def _grab(self, region: Region) -> bytearray:
-        from mss import ScreenShotError
-
         try:
-            raw: bytearray = self._grabber.grab(_as_monitor(region)).raw
-        except (ScreenShotError, OSError) as error:
+            return _grabbed(self._grabber, region)
+        except CaptureError:
             if self._window is not None:
                 self._window.region()  # has its own words when it has gone
-            msg = f"cannot capture {region}: {_line(error)}"
-            raise CaptureError(msg) from error
-        return raw
+            raise
 
     def _written(self, raw: bytearray, inside: Region, target: Target | None) -> Pixels:
         pixels = np.frombuffer(raw, np.uint8).reshape(inside.height, inside.width, 4)
@@ -186,7 +182,45 @@ def open_titled(title: str, *, fps: float = DEFAULT_FPS) -> ScreenSource:
     return _open(window_of, fps=fps)
 
 
+class PlainScreen:
+    """A region by mss and one copy alone, the way a program would that knows nothing else of it.
+
+    What a `ScreenSource` is measured against; it compares nothing and follows nothing. Close it.
+    """
+
+    def __init__(self, region: Region) -> None:
+        """Raises CaptureError when there is no display."""
+        self._grabber = _connected()
+        self._region = region
+
+    def read_into(self, pixels: Pixels) -> None:
+        """Write what is there now to `pixels`, (height, width, 4) uint8 in bgra8.
+
+        Raises CaptureError when the display has gone.
+        """
+        raw = np.frombuffer(_grabbed(self._grabber, self._region), np.uint8)
+        np.copyto(pixels, raw.reshape(pixels.shape))
+
+    def close(self) -> None:
+        """Disconnect from the display. Idempotent."""
+        self._grabber.close()
+
+
 def _open(place_of: Callable[[Any], tuple[Region, Window | None]], *, fps: float) -> ScreenSource:
+    grabber = _connected()
+    window: Window | None = None
+    try:
+        region, window = place_of(grabber)
+        return ScreenSource(grabber, region, fps=fps, follow=window)
+    except BaseException:
+        grabber.close()
+        if window is not None:
+            window.close()
+        raise
+
+
+def _connected() -> Any:
+    """Return an open `mss.MSS`."""
     try:
         import mss
     except ImportError as error:
@@ -202,15 +236,18 @@ def _open(place_of: Callable[[Any], tuple[Region, Window | None]], *, fps: float
         msg = f"cannot capture the display {os.environ.get('DISPLAY', '')}: {_line(error)}"
         raise CaptureError(msg) from error
     assert monitors
-    window: Window | None = None
+    return grabber
+
+
+def _grabbed(grabber: Any, region: Region) -> bytearray:
+    from mss import ScreenShotError
+
     try:
-        region, window = place_of(grabber)
-        return ScreenSource(grabber, region, fps=fps, follow=window)
-    except BaseException:
-        grabber.close()
-        if window is not None:
-            window.close()
-        raise
+        raw: bytearray = grabber.grab(_as_monitor(region)).raw
+    except (ScreenShotError, OSError) as error:
+        msg = f"cannot capture {region}: {_line(error)}"
+        raise CaptureError(msg) from error
+    return raw
 
 
 def _all_monitors(grabber: Any) -> Region:

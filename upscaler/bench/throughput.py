@@ -35,7 +35,7 @@ def compare_throughput(endpoint: str, *, seconds: float) -> None:
         ]
         for _ in bar.track(range(ROUNDS), description="one client, two clients"):
             for count, measured in rates.items():
-                measured.append(_frames_a_second(clients[:count], seconds))
+                measured.append(frames_a_second(clients[:count], seconds))
     medians = {count: float(np.median(measured)) for count, measured in rates.items()}
     ratio = medians[2] / medians[1]
     shown = table(
@@ -51,8 +51,11 @@ def compare_throughput(endpoint: str, *, seconds: float) -> None:
     console.print(shown)
 
 
-def _frames_a_second(clients: Sequence[Client], seconds: float) -> float:
-    """Keep both credits of every client busy for a while."""
+def frames_a_second(clients: Sequence[Client], seconds: float) -> float:
+    """Return the rate of all clients together, two frames of each in flight for so many seconds.
+
+    The clients are open, with nothing in flight, before and after.
+    """
     for client in clients:
         for _ in range(2):
             client.submit(client.acquire())

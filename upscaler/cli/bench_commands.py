@@ -18,6 +18,38 @@ bench = typer.Typer(
 latency_commands.register(bench)
 
 
+@bench.command("capture")
+def bench_capture(
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="capture, pacing or viewer; repeatable. All by default.", metavar="NAME"),
+    ] = None,
+    size: InputSize = "960x540",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Methods for the viewer part; repeatable. nearest, fsr1 and quicksrnet-small by "
+            "default.",
+            metavar="NAME",
+        ),
+    ] = None,
+    engine: Engine = "auto",
+    rounds: Annotated[int, typer.Option(help="Turns of everything that is compared.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Seconds of each turn.", min=0.1)] = 3.0,
+) -> None:
+    """Time capturing the screen and its pace, and what the live view costs, in turns."""
+    from upscaler.cli.bench_capture import run
+
+    run(
+        parts=part or [],
+        size=parse_size(size),
+        methods=method or [],
+        engine=engine,
+        rounds=rounds,
+        seconds=seconds,
+    )
+
+
 @bench.command("engine")
 def bench_engine(
     size: InputSize = "960x540",
