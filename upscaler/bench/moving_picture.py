@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Self
 
 import numpy as np
@@ -58,11 +59,9 @@ class MovingPicture:
         """Show the next picture; returns when it is on the screen."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):  # it has ended, and has said why
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # it has ended, and has said why
-            pass
         line = self._process.stdout.readline().strip()
         if line != DRAWN:
             msg = line or "the window of the benchmark was closed; leave it open"
@@ -70,8 +69,12 @@ class MovingPicture:
 
     def close(self) -> None:
         """Close the window. Idempotent."""
-        if self._process.poll() is None:
-            self._process.communicate()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 def show(title: str, size: Size) -> None:
@@ -96,3 +99,5 @@ if __name__ == "__main__":
     except UpscalerError as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:  # whoever has started it says so
+        sys.exit(130)

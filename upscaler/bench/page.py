@@ -11,13 +11,16 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
 from protocol.errors import ServiceError
 from upscaler.live.pictures import FrameHead, decode_message
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 DRAWN = "drawn"
 
@@ -34,6 +37,8 @@ class OpenPage:
     def __init__(self, url: str, *, left: str, right: str) -> None:
         self.pictures = 0
         """Pictures of these methods that it has acknowledged so far."""
+        self.ended = False
+        """Whether it has said its last, see `check`."""
         self._said = ""
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", __name__, url, left, right],
@@ -57,8 +62,7 @@ class OpenPage:
 
     def check(self) -> None:
         """Raise ServiceError, with the page's last line, when it has ended by itself."""
-        if self._process.poll() is not None:
-            self._reader.join()
+        if self.ended:
             raise ServiceError(self._said or "the page's process has ended without a word")
 
     def _read(self) -> None:
@@ -68,23 +72,15 @@ class OpenPage:
                 self.pictures += 1
             else:
                 self._said = line.strip()
+        self.ended = True
 
 
 def watch(url: str, left: str, right: str) -> None:
     """Watch until stdin ends or the service does; raises ServiceError for what it cannot show."""
     from websockets.exceptions import ConnectionClosed
-    from websockets.sync.client import connect
-    from websockets.typing import Origin
 
-    address = urlsplit(url)
     wished = False
-    with connect(
-        f"ws://{address.netloc}/live?{address.query}",
-        origin=Origin(f"http://{address.netloc}"),
-        compression=None,
-        proxy=None,
-        max_size=None,
-    ) as connection:
+    with _connected(url) as connection:
 
         def close_with_stdin() -> None:
             sys.stdin.read()
@@ -103,6 +99,25 @@ def watch(url: str, left: str, right: str) -> None:
                 elif not wished and msgspec.json.decode(message, type=Offer).methods:
                     connection.send(_wish(left=left, right=right))
                     wished = True
+
+
+def _connected(url: str) -> ClientConnection:
+    from websockets.exceptions import InvalidHandshake
+    from websockets.sync.client import connect
+    from websockets.typing import Origin
+
+    address = urlsplit(url)
+    try:
+        return connect(
+            f"ws://{address.netloc}/live?{address.query}",
+            origin=Origin(f"http://{address.netloc}"),
+            compression=None,
+            proxy=None,
+            max_size=None,
+        )
+    except (InvalidHandshake, OSError) as error:
+        msg = f"cannot open the page at {address.netloc}: {error}"
+        raise ServiceError(msg) from error
 
 
 def _drawn(message: bytes) -> FrameHead:
@@ -127,6 +142,8 @@ def _wish(**wish: object) -> str:
 if __name__ == "__main__":
     try:
         watch(*sys.argv[1:])
-    except (ServiceError, OSError) as error:
+    except ServiceError as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:  # whoever has started it says so
+        sys.exit(130)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -51,16 +51,19 @@ def compare_throughput(endpoint: str, *, seconds: float) -> None:
     console.print(shown)
 
 
-def frames_a_second(clients: Sequence[Client], seconds: float) -> float:
+def frames_a_second(
+    clients: Sequence[Client], seconds: float, *, more: Callable[[], bool] = lambda: False
+) -> float:
     """Return the rate of all clients together, two frames of each in flight for so many seconds.
 
-    The clients are open, with nothing in flight, before and after.
+    After that it goes on for as long as `more` says so. The clients are open, with nothing in
+    flight, before and after.
     """
     for client in clients:
         for _ in range(2):
             client.submit(client.acquire())
     began, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < seconds:
+    while (spent := time.perf_counter() - began) < seconds or more():
         for client in clients:
             client.release(client.receive())
             client.submit(client.acquire())

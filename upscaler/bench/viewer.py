@@ -8,7 +8,7 @@ the same round, so that a machine's moods hit all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -125,22 +125,44 @@ def _other(method: str) -> str:
 
 
 def _watched(client: Client, url: str, method: str, seconds: float) -> tuple[float, float]:
-    """Open a page, and return its pictures a second and the client's frames a second."""
+    """Open a page, and return its pictures a second and the client's frames a second.
+
+    The page has its cycles: a picture, then a pause that is longer the more that one took. A turn
+    is of whole cycles, from one picture to another, however few they are: else short turns that
+    begin after a picture would find the page cheaper than it is.
+    """
     with OpenPage(url, left=_other(method), right=method) as page:
-        ends_s = time.perf_counter() + LONGEST_WAIT_S
-        while page.pictures < STEADY:
-            frames_a_second([client], WARM_UP_S)
-            page.check()
-            if time.perf_counter() > ends_s:
-                msg = (
-                    f"the page got {page.pictures} pictures in {LONGEST_WAIT_S:g} s; choose a "
-                    "smaller --size or a quicker --method"
-                )
-                raise ServiceTimeoutError(msg)
-        before, began_s = page.pictures, time.perf_counter()
-        rate = frames_a_second([client], seconds)
-        pictures = (page.pictures - before) / (time.perf_counter() - began_s)
+
+        def wait_for(pictures: int) -> Callable[[], bool]:
+            """Return what says whether the page has not got so many yet."""
+            ends_s = time.perf_counter() + seconds + LONGEST_WAIT_S
+
+            def waiting() -> bool:
+                if page.ended:
+                    return False
+                if time.perf_counter() > ends_s:
+                    msg = (
+                        f"the page got {page.pictures} pictures in {LONGEST_WAIT_S:g} s; choose a "
+                        "smaller --size or a quicker --method"
+                    )
+                    raise ServiceTimeoutError(msg)
+                return page.pictures < pictures
+
+            return waiting
+
+        frames_a_second([client], 0, more=wait_for(STEADY))
         page.check()
+        before, began_s = page.pictures, time.perf_counter()
+        last: Callable[[], bool] | None = None
+
+        def until_the_next() -> bool:
+            nonlocal last
+            last = last or wait_for(page.pictures + 1)
+            return last()
+
+        rate = frames_a_second([client], seconds, more=until_the_next)
+        page.check()
+        pictures = (page.pictures - before) / (time.perf_counter() - began_s)
     return pictures, rate
 
 
@@ -161,6 +183,7 @@ def _shown(rates: dict[str, Rates], title: str) -> Table:
         *("method", "turn", "frames a second p50", "x no viewer p50", "least", "most"),
         "page's pictures a second",
     )
+    shown.columns[1].justify = "left"
     for method, found in rates.items():
         shown.add_section()
         for kind, measured in found.frames.items():

@@ -160,6 +160,7 @@ def _measure_capture(
 
 def _captures(found: dict[tuple[str, str], Captures], title: str) -> Table:
     shown = table(title, "screen", "way", "frames", "repeated", "p50 ms", "p95 ms", "p99 ms")
+    shown.columns[1].justify = "left"
     for (screen, way), captures in found.items():
         each = percentiles(captures.times_ms)
         shown.add_row(

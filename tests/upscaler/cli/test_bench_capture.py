@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
 from upscaler.cli.bench_capture import Pace
 from upscaler.cli.main import app
 from upscaler.cli.running import run
+from upscaler.console import console
+
+Bench = Callable[..., list[list[str]]]
 
 
-def bench_capture(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "upscaler", "bench", "capture", "--size", "64x36"]
-    command += ["--rounds", "1", "--seconds", "0.1"]
-    return subprocess.run(
-        [*command, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+@pytest.fixture
+def bench_capture(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Run it in turns of 0.1 s at 64x36; returns the rows of the tables it prints."""
+    monkeypatch.setattr(console, "width", 200)
+
+    def measured(*arguments: str) -> list[list[str]]:
+        command = ["bench", "capture", "--size", "64x36", "--rounds", "1", "--seconds", "0.1"]
+        with pytest.raises(SystemExit) as ended:
+            run(app, "upscaler", [*command, *arguments])
+        printed = capfd.readouterr()
+        assert ended.value.code == 0, printed.err
+        return rows(printed.out)
+
+    return measured
 
 
 def rows(printed: str) -> list[list[str]]:
@@ -31,11 +35,10 @@ def rows(printed: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_captures_and_paces_are_printed_side_by_side(screen: str) -> None:
-    done = bench_capture("--part", "pacing", "--part", "capture")
-    assert done.returncode == 0, done.stderr
-    assert f"64x36 of the display {screen}" in done.stdout
-    still, still_plain, changing, changing_plain, *paces = rows(done.stdout)
+def test_captures_and_paces_are_printed_side_by_side(screen: str, bench_capture: Bench) -> None:
+    assert screen
+    printed = bench_capture("--part", "pacing", "--part", "capture")
+    still, still_plain, changing, changing_plain, *paces = printed
     assert still[:2] == ["still screen", "ScreenSource.frames to a slot"]
     assert still_plain[:2] == ["still screen", "mss and a numpy copy"]
     # Nothing moves in the one, and everything each time in the other: else it is not what it says.
@@ -53,16 +56,15 @@ def test_captures_and_paces_are_printed_side_by_side(screen: str) -> None:
         assert float(row[5]) - 1000 / float(row[1]) == pytest.approx(float(row[6]), abs=0.01)
 
 
-def test_a_client_is_timed_without_a_viewer_with_one_and_with_a_page() -> None:
-    done = bench_capture("--part", "viewer", "--method", "nearest")
-    assert done.returncode == 0, done.stderr
-    none, unwatched, watched = rows(done.stdout)
+def test_a_client_is_timed_without_a_viewer_with_one_and_with_a_page(bench_capture: Bench) -> None:
+    none, unwatched, watched = bench_capture("--part", "viewer", "--method", "nearest")
     assert none[:2] == ["nearest", "no viewer"]
     assert unwatched[:2] == ["nearest", "serve --viewer, nobody watches"]
     assert watched[:2] == ["nearest", "one page open, bicubic | nearest"]
     for row in (unwatched, watched):
         ratio = float(row[2]) / float(none[2])
         assert [float(cell) for cell in row[3:6]] == [pytest.approx(ratio, abs=0.02)] * 3
+    assert float(watched[6]) > 0  # pictures did come
 
 
 def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
