@@ -197,12 +197,15 @@ def main():
         game = Game(options)
     except (BadRequestError, RuntimeError) as error:
         sys.exit(f"game: {error}")
-    if options.frames:
-        run_frames(game, options.frames, options.screenshot)
+    try:
+        if options.frames:
+            run_frames(game, options.frames, options.screenshot)
+        else:
+            game.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
         game.view.close()
-    else:
-        game.exitFunc = game.view.close
-        game.run()
 
 
 if __name__ == "__main__":
