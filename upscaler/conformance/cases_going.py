@@ -45,6 +45,7 @@ def killed(kit: Kit, asked: Asked) -> None:
         subject.must_open(endpoint, asked)
         kit.upscale(asked, 1)
         os.kill(service.pid, signal.SIGSTOP)  # so that no frame comes back
+        os.waitpid(service.pid, os.WUNTRACED)  # the last of its threads has stopped
         in_flight = [subject.must_submit(seed) for seed in (2, 3, 4)]
         service.send_signal(signal.SIGKILL)
         _require_lost(subject, in_flight)
@@ -90,14 +91,7 @@ def ended(kit: Kit, asked: Asked) -> None:
         subject.close()
 
 
-for each in (Asked(transport="shm"), PLAIN):
-    CASES.vary(
-        f"killed-{each.transport}",
-        Section.LIVENESS,
-        killed,
-        each,
-        shared=each.transport == "shm",
-    )
+CASES.vary("killed", Section.LIVENESS, killed, Asked(transport="auto"))
 CASES.vary("ended", Section.CLOSING, ended, Asked(transport="auto"))
 
 

@@ -197,11 +197,12 @@ def asks_again_inline(kit: Kit) -> None:
 @CASES.add(Section.MEMORY, shared=True)
 def never_inline_unasked(kit: Kit) -> None:
     """With transport=shm that refusal is the answer, and nothing travels inline."""
-    service, subject = kit.script(SHARED), kit.subject
-    subject.start_open(service.endpoint, SHARED)
+    asked = replace(SHARED, timeout_ms=1500)
+    service, subject = kit.script(asked), kit.subject
+    subject.start_open(service.endpoint, asked)
     service.hello()
     service.refuse(ErrorCode.UNSUPPORTED_TRANSPORT, "no room in /dev/shm")
-    require_error(subject.finish_open(SHARED), ErrorCode.UNSUPPORTED_TRANSPORT, when="from open")
+    require_error(subject.finish_open(asked), ErrorCode.UNSUPPORTED_TRANSPORT, when="from open")
 
 
 @CASES.add(Section.CLOSING)

@@ -43,7 +43,7 @@ from upscaler.service.opening import make_pixels
 from upscaler.service.pixels import ClientPixels, welcome_fields
 from upscaler.transport import RouterTransport, Sent
 
-MESSAGE_S = 10.0
+MESSAGE_S = 5.0
 """How long a message may take that the client has to send."""
 TICK_NS = 1_000_000
 
