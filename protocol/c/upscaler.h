@@ -206,12 +206,6 @@ typedef struct upscaler_result {
     uint8_t outcome;
 } upscaler_result;
 
-/* To the service: replace a model; the second part is its name or file. */
-typedef struct upscaler_load {
-    upscaler_prefix prefix;
-    char token[64];
-} upscaler_load;
-
 /* Service to client: an error; its sentence is the second part. frame_id 0: about no frame. */
 typedef struct upscaler_error {
     upscaler_prefix prefix;
@@ -464,14 +458,8 @@ uint64_t upscaler_now_ns(void);
 #define UPS_RETRY_NS 100000000u /* between attempts at a service that ends each time */
 #define UPS_HIGH_WATER_MARK 16
 #define UPS_BUFFER_BYTES (4 << 20) /* of ipc sockets: a whole frame waits in the kernel */
-#define UPS_CHECK(name, condition) typedef char ups_##name[(condition) ? 1 : -1]
 
-UPS_CHECK(message_size, sizeof(upscaler_message) >= sizeof(zmq_msg_t));
-UPS_CHECK(hello_size, sizeof(upscaler_hello) == 264);
-UPS_CHECK(welcome_size, sizeof(upscaler_welcome) == 240);
-UPS_CHECK(frame_size, sizeof(upscaler_frame) == 56);
-UPS_CHECK(result_size, sizeof(upscaler_result) == 88);
-UPS_CHECK(error_size, sizeof(upscaler_error) == 32);
+typedef char ups_message_has_room[sizeof(upscaler_message) >= sizeof(zmq_msg_t) ? 1 : -1];
 
 enum { UPS_NEW, UPS_OPENING, UPS_OPEN, UPS_LOST };
 enum { UPS_FREE, UPS_FILLING, UPS_SUBMITTED, UPS_RETURNED };
@@ -646,38 +634,33 @@ static uint32_t ups_upscaled_side(const upscaler_hello *hello, uint32_t side) {
     return (uint32_t)((2 * side * n + d) / (2 * d));
 }
 
+static int ups_check_size(upscaler_client *c, const char *what, uint32_t width, uint32_t height) {
+    if (width && height && width <= UPSCALER_MAX_SIDE && height <= UPSCALER_MAX_SIDE &&
+        width * height <= UPSCALER_MAX_PIXELS)
+        return UPSCALER_OK;
+    UPS_FAIL(UNSUPPORTED_SIZE, "%s of %ux%u cannot be; sides are 1 to %u, %u pixels in all", what,
+        width, height, UPSCALER_MAX_SIDE, UPSCALER_MAX_PIXELS);
+}
+
 static int ups_check_options(upscaler_client *c) {
     const upscaler_hello *h = &c->hello;
     const uint32_t n = h->scale_numerator, d = h->scale_denominator;
-    uint64_t width, height;
-    if (h->width < 1 || h->height < 1 || h->width > UPSCALER_MAX_SIDE ||
-        h->height > UPSCALER_MAX_SIDE || h->width * h->height > UPSCALER_MAX_PIXELS) {
-        UPS_FAIL(UNSUPPORTED_SIZE, "frames of %ux%u cannot be; sides are 1 to %u, %u pixels in all",
-            h->width, h->height, UPSCALER_MAX_SIDE, UPSCALER_MAX_PIXELS);
-    }
-    if (d == 0 || n < d || n > 4 * d || d > 1000) {
+    const int code = ups_check_size(c, "frames", h->width, h->height);
+    if (code) return code;
+    if (d == 0 || n < d || n > 4 * d || d > 1000)
         UPS_FAIL(UNSUPPORTED_SCALE,
-            "a scale of %u/%u cannot be; choose 2/1, 3/2, 3/1 or 4/1, or for "
-            "filters any ratio from 1 to 4",
-            n, d);
-    }
-    width = ups_upscaled_side(h, h->width);
-    height = ups_upscaled_side(h, h->height);
-    if (width > UPSCALER_MAX_SIDE || height > UPSCALER_MAX_SIDE ||
-        width * height > UPSCALER_MAX_PIXELS) {
-        UPS_FAIL(UNSUPPORTED_SIZE,
-            "results of %ux%u cannot be; sides are at most %u, %u pixels in all", (unsigned)width,
-            (unsigned)height, UPSCALER_MAX_SIDE, UPSCALER_MAX_PIXELS);
-    }
-    if (h->pixel_format < UPSCALER_RGB8 || h->pixel_format > UPSCALER_BGRA8) {
-        UPS_FAIL(UNSUPPORTED_FORMAT, "unknown pixel format %u; see enum upscaler_pixel_format",
-            h->pixel_format);
-    }
+            "a scale of %u/%u cannot be; choose 2/1, 3/2, 3/1 or 4/1, or a filter's from 1 to 4", n,
+            d);
+    if (h->pixel_format < UPSCALER_RGB8 || h->pixel_format > UPSCALER_BGRA8)
+        UPS_FAIL(UNSUPPORTED_FORMAT, "unknown pixel format %u", h->pixel_format);
     if (h->credits < 1 || h->credits > UPSCALER_MAX_CREDITS)
         UPS_FAIL(BAD_OPTION, "credits are 1 to %d, not %u", UPSCALER_MAX_CREDITS, h->credits);
     if (h->delivery != UPSCALER_LATEST && h->delivery != UPSCALER_EVERY)
         UPS_FAIL(BAD_OPTION, "unknown delivery %u; see enum upscaler_delivery", h->delivery);
-    return UPSCALER_OK;
+    if (h->transport > UPSCALER_SHARED_MEMORY)
+        UPS_FAIL(UNSUPPORTED_TRANSPORT, "unknown transport %u", h->transport);
+    return ups_check_size(
+        c, "results", ups_upscaled_side(h, h->width), ups_upscaled_side(h, h->height));
 }
 
 /* -- The socket -- */
@@ -688,41 +671,39 @@ static int ups_events(void *socket) {
     return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
 }
 
+static void ups_set(void *socket, int option, int value) {
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
 static void ups_disconnect(upscaler_client *c, int linger_ms) {
-    const int none = 0;
     if (!c->socket) return;
     zmq_socket_monitor(c->socket, NULL, 0);
     if (c->monitor) {
-        zmq_setsockopt(c->monitor, ZMQ_LINGER, &none, sizeof none);
+        ups_set(c->monitor, ZMQ_LINGER, 0);
         zmq_close(c->monitor);
     }
-    zmq_setsockopt(c->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    ups_set(c->socket, ZMQ_LINGER, linger_ms);
     zmq_close(c->socket);
     c->socket = c->monitor = NULL;
 }
 
 static int ups_begin(upscaler_client *c) {
-    const int none = 0, mark = UPS_HIGH_WATER_MARK, buffer = UPS_BUFFER_BYTES;
-    const int ipv6 = strchr(c->endpoint, '[') != NULL;
-    const uint64_t row = (uint64_t)ups_upscaled_side(&c->hello, c->hello.width) *
-                         ups_channels(c->hello.pixel_format);
-    const int64_t longest =
-        (int64_t)(ups_longest_stride(row) * ups_upscaled_side(&c->hello, c->hello.height)) + 65536;
+    const int64_t longest = (int64_t)UPSCALER_MAX_PIXELS * 4 + 65536;
     char name[64];
     c->lost = 0;
     c->heard_ns = upscaler_now_ns();
     c->socket = zmq_socket(c->context, ZMQ_DEALER);
     if (!c->socket) UPS_FAIL(INTERNAL, "zmq_socket: %s", zmq_strerror(zmq_errno()));
-    zmq_setsockopt(c->socket, ZMQ_LINGER, &none, sizeof none);
-    zmq_setsockopt(c->socket, ZMQ_IPV6, &ipv6, sizeof ipv6);
-    zmq_setsockopt(c->socket, ZMQ_SNDHWM, &mark, sizeof mark);
+    ups_set(c->socket, ZMQ_LINGER, 0);
+    ups_set(c->socket, ZMQ_IPV6, strchr(c->endpoint, '[') != NULL);
+    ups_set(c->socket, ZMQ_SNDHWM, UPS_HIGH_WATER_MARK);
     /* No mark: credits bound the results, and a game that pauses must not stop reading, or its
      * heartbeats cease and it is cut off. */
-    zmq_setsockopt(c->socket, ZMQ_RCVHWM, &none, sizeof none);
+    ups_set(c->socket, ZMQ_RCVHWM, 0);
     zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &longest, sizeof longest);
     if (strncmp(c->endpoint, "ipc://", 6) == 0) {
-        zmq_setsockopt(c->socket, ZMQ_SNDBUF, &buffer, sizeof buffer);
-        zmq_setsockopt(c->socket, ZMQ_RCVBUF, &buffer, sizeof buffer);
+        ups_set(c->socket, ZMQ_SNDBUF, UPS_BUFFER_BYTES);
+        ups_set(c->socket, ZMQ_RCVBUF, UPS_BUFFER_BYTES);
     }
     /* Tells at once when the service has gone: a killed one closes its sockets, too. */
     snprintf(name, sizeof name, "inproc://upscaler-monitor-%u", (unsigned)c->monitors++);
@@ -826,15 +807,6 @@ static ups_event ups_broken(upscaler_client *c, int code, uint64_t frame_id, con
 #define UPS_BREAKS(condition, code, frame_id, what) \
     if (condition) return ups_broken(c, UPSCALER_E_##code, frame_id, what)
 
-/* Bytes of a header by its kind; 0 for an unknown one. */
-static size_t ups_header_bytes(int kind) {
-    static const size_t sizes[] = {0, sizeof(upscaler_hello), sizeof(upscaler_welcome),
-        sizeof(upscaler_frame), sizeof(upscaler_result), sizeof(upscaler_error),
-        sizeof(upscaler_prefix), sizeof(upscaler_prefix), sizeof(upscaler_prefix),
-        sizeof(upscaler_load), sizeof(upscaler_prefix)};
-    return kind < (int)(sizeof sizes / sizeof *sizes) ? sizes[kind] : 0;
-}
-
 static ups_event ups_read_welcome(upscaler_client *c, const void *header) {
     ups_event event;
     upscaler_welcome w;
@@ -912,6 +884,8 @@ static ups_event ups_read_error(
 /* Read a message of the service. Any bytes will do: what breaks the contract changes nothing. */
 static ups_event ups_read(upscaler_client *c, const void *header, size_t size, const void *second,
     size_t second_bytes, int parts) {
+    static const size_t sizes[] = {0, 0, sizeof(upscaler_welcome), 0, sizeof(upscaler_result),
+        sizeof(upscaler_error), sizeof(upscaler_prefix), sizeof(upscaler_prefix)};
     ups_event event;
     upscaler_prefix prefix;
     size_t needed;
@@ -921,22 +895,18 @@ static ups_event ups_read(upscaler_client *c, const void *header, size_t size, c
     memcpy(&prefix, header, sizeof prefix);
     UPS_BREAKS(prefix.major != UPSCALER_MAJOR, UNSUPPORTED_VERSION, 0,
         "another major version; install the same on both sides");
-    needed = ups_header_bytes(prefix.kind);
-    UPS_BREAKS(!needed, MALFORMED, 0, "an unknown kind of message");
+    needed = prefix.kind < sizeof sizes / sizeof *sizes ? sizes[prefix.kind] : 0;
+    UPS_BREAKS(!needed, UNEXPECTED_MESSAGE, 0, "a kind of message that is not for a client");
     /* A newer minor version may append fields. */
     UPS_BREAKS(
         size != prefix.size || size < needed || (size > needed && prefix.minor <= UPSCALER_MINOR),
         MALFORMED, 0, "a header of another size than its kind has");
-    switch (prefix.kind) {
-    case UPSCALER_WELCOME: return ups_read_welcome(c, header);
-    case UPSCALER_RESULT: return ups_read_result(c, header, second_bytes, parts);
-    case UPSCALER_ERROR: return ups_read_error(c, header, second, second_bytes, parts);
-    case UPSCALER_KEEPALIVE:
-    case UPSCALER_BYE: event.kind = prefix.kind; return event;
-    default:
-        return ups_broken(
-            c, UPSCALER_E_UNEXPECTED_MESSAGE, 0, "a kind of message that is no client's business");
-    }
+    if (prefix.kind == UPSCALER_WELCOME) return ups_read_welcome(c, header);
+    if (prefix.kind == UPSCALER_RESULT) return ups_read_result(c, header, second_bytes, parts);
+    if (prefix.kind == UPSCALER_ERROR)
+        return ups_read_error(c, header, second, second_bytes, parts);
+    event.kind = prefix.kind;
+    return event;
 }
 
 /* -- Slots and sessions -- */
@@ -1221,10 +1191,6 @@ int upscaler_open(upscaler_client *c, const upscaler_options *options) {
     ups_field(c->hello.method, sizeof c->hello.method, options->method);
     ups_field(c->hello.fallback, sizeof c->hello.fallback, options->fallback);
     ups_field(c->hello.client, sizeof c->hello.client, options->name);
-    if (options->transport > UPSCALER_SHARED_MEMORY) {
-        UPS_FAIL(UNSUPPORTED_TRANSPORT, "unknown transport %u; see enum upscaler_transport",
-            options->transport);
-    }
     code = ups_check_options(c);
     if (code) return code;
     c->may_go_inline = options->transport == UPSCALER_AUTO;
@@ -1239,14 +1205,6 @@ int upscaler_open(upscaler_client *c, const upscaler_options *options) {
         memcpy(c->text, kept, sizeof kept);
     }
     return code;
-}
-
-/* Ask again, with pixels in messages. Never silently: it costs milliseconds a frame. */
-static int ups_go_inline(upscaler_client *c) {
-    memcpy(c->inline_reason, c->text, sizeof c->inline_reason);
-    c->hello.transport = UPSCALER_INLINE;
-    c->state = UPS_NEW;
-    return UPSCALER_OK;
 }
 
 /* Act on one message while the session opens. Returns UPSCALER_OK while there is more to wait for. */
@@ -1268,13 +1226,14 @@ static int ups_opening(upscaler_client *c, const ups_event *event) {
         break;
     default: code = event->code; break;
     }
-    if (event->kind == UPSCALER_ERROR && event->frame_id)
-        return UPSCALER_OK;            /* of a session before */
+    if (event->kind == UPSCALER_ERROR && event->frame_id) return UPSCALER_OK; /* an old session's */
     if (event->kind == 0) return code; /* broken: still waiting for the true answer */
     c->state = UPS_NEW;
-    if (code == UPSCALER_E_UNSUPPORTED_TRANSPORT && shared && c->may_go_inline)
-        return ups_go_inline(c);
-    return code;
+    if (code != UPSCALER_E_UNSUPPORTED_TRANSPORT || !shared || !c->may_go_inline) return code;
+    /* Ask again, with pixels in messages: not silently, since it costs milliseconds a frame. */
+    memcpy(c->inline_reason, c->text, sizeof c->inline_reason);
+    c->hello.transport = UPSCALER_INLINE;
+    return UPSCALER_OK;
 }
 
 /* Connect anew after the service has gone, but not more often than every so often. */
