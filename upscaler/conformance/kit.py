@@ -12,7 +12,7 @@ from typing import Self
 from upscaler.conformance.case import CaseSkipped, require
 from upscaler.conformance.expected import Asked, Expected
 from upscaler.conformance.link import Link
-from upscaler.conformance.scripted import ScriptedService
+from upscaler.conformance.scripted import MESSAGE_S, ScriptedService
 from upscaler.conformance.subject import Subject
 from upscaler.control import Control
 from upscaler.service.process import ServiceProcess
@@ -35,6 +35,7 @@ class Kit:
         self.subject = Subject(link)
         self.expected = Expected(engine)
         self._engine = engine
+        self._message_s = min(MESSAGE_S, link.answer_s)
         self._service = service
         self._started = False
         self._scripted = ExitStack()
@@ -71,7 +72,9 @@ class Kit:
 
     def script(self, asked: Asked) -> ScriptedService:
         """Return a scripted service, which ends with the case."""
-        return self._scripted.enter_context(ScriptedService(asked, self.expected))
+        return self._scripted.enter_context(
+            ScriptedService(asked, self.expected, message_s=self._message_s)
+        )
 
     def open_scripted(self, asked: Asked) -> tuple[Subject, ScriptedService]:
         """Open a session with a scripted service that has said nothing untrue so far."""

@@ -44,7 +44,7 @@ class Link(ABC):
         """`say` is told every line; `answer_s` is as ANSWER_S says."""
         self.dialogue: list[str] = []
         """What was said since somebody cleared it."""
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         self._say = say
         self._commands: Any = None
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -80,7 +80,7 @@ class Link(ABC):
 
         Raises DriverError when there is none, or one that is no answer.
         """
-        allowed_s = self._answer_s + waits_s
+        allowed_s = self.answer_s + waits_s
         try:
             said = self._answers.get(timeout=allowed_s)
         except queue.Empty as error:
