@@ -98,8 +98,15 @@ def _compare(before: Measured, after: Measured, tolerance: float) -> Difference:
         low=low,
         high=high,
         verdict=verdict,
-        notes=tuple(_notes(before, after)),
+        notes=(*_hidden(verdict, low, high, tolerance), *_notes(before, after)),
     )
+
+
+def _hidden(verdict: Word, low: float, high: float, tolerance: float) -> list[str]:
+    """What "no difference" cannot exclude; nothing where it is within the tolerance."""
+    if verdict != "no difference" or (low >= 1 - tolerance and high <= 1 + tolerance):
+        return []
+    return [f"cannot exclude {low - 1:+.0%} to {high - 1:+.0%}"]
 
 
 def _notes(before: Measured, after: Measured) -> list[str]:

@@ -54,6 +54,10 @@ def test_a_wide_interval_is_no_verdict(make_measured: MakeMeasured, make_run: Ma
     (difference,) = compare_runs(before, after).differences
     assert difference.verdict == "no difference"
     assert "warnings in A and B" in difference.notes
+    low, high = f"{difference.low - 1:+.0%}", f"{difference.high - 1:+.0%}"
+    assert difference.notes[0] == f"cannot exclude {low} to {high}"
+    (same,) = compare_runs(before, before, tolerance=0.9).differences
+    assert same.notes == ("warnings in A and B",)
 
 
 def test_without_tolerance_the_interval_alone_decides(
