@@ -20,6 +20,7 @@ from upscaler.conformance.link import DriverError, ProcessLink, SocketLink
 from upscaler.conformance.run import CASES, chosen, run_cases
 from upscaler.service.process import ServiceProcess
 
+SPEC = Path(__file__).parents[3] / "protocol" / "SPEC.md"
 PYTHON = f'"{sys.executable}" -m upscaler.conformance.driver'
 
 
@@ -106,10 +107,13 @@ def test_the_python_client_passes_everything(service: ServiceProcess) -> None:
     assert not wrong
 
 
-def test_names_and_sections_of_cases_are_sound() -> None:
+def test_every_case_says_what_it_requires_and_which_section_says_so() -> None:
     names = [case.name for case in CASES]
     assert len(names) == len(set(names)) > 100
     assert all(case.requires for case in CASES)
+    lines = SPEC.read_text().splitlines()
+    headings = {line.lstrip("# ") for line in lines if line.startswith("#")}
+    assert {str(case.section) for case in CASES} <= headings
 
 
 def test_cases_are_chosen_by_name_and_pattern() -> None:
