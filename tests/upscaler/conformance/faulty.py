@@ -162,7 +162,8 @@ class ForgetsTheFallback(Driver):
     """Leaves a field of HELLO out."""
 
     def open(self, line: Line) -> Line:
-        return super().open(Line("open", line.values | {"fallback": ""}))
+        values = line.values | {"fallback": "", "timeout_ms": "1000"}
+        return super().open(Line("open", values))
 
 
 class AnyCode(Driver):
