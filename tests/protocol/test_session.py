@@ -253,7 +253,7 @@ def test_a_refused_client_may_ask_again() -> None:
 def test_a_welcome_answers_what_was_asked(changes: dict[str, object]) -> None:
     client = ClientSession()
     client.hello_to_send(HELLO)
-    with pytest.raises(ProtocolError, match="the service opened a session for .* was asked for"):
+    with pytest.raises(ProtocolError, match=r"the service opened a session for .* was asked for"):
         client.receive_message([encode(replace(WELCOME, **changes))])
     assert client.state is State.OPENING
     assert client.receive_message([encode(WELCOME)]) == WELCOME
