@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,10 @@ class ScreenSource(BaseSource):
 
     def close(self) -> None:
         """Disconnect from the display. Idempotent."""
-        self._grabber.close()
+        from mss import ScreenShotError
+
+        with suppress(ScreenShotError, OSError):  # it has gone by itself
+            self._grabber.close()
         if self._window is not None:
             self._window.close()
 
@@ -246,6 +250,9 @@ def _grabbed(grabber: Any, region: Region) -> bytearray:
         raw: bytearray = grabber.grab(_as_monitor(region)).raw
     except (ScreenShotError, OSError) as error:
         msg = f"cannot capture {region}: {_line(error)}"
+        raise CaptureError(msg) from error
+    except AssertionError as error:  # mss's word for a connection without an answer
+        msg = f"cannot capture {region}: the display has gone"
         raise CaptureError(msg) from error
     return raw
 

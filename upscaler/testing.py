@@ -146,6 +146,7 @@ def latency_run(
     source: Literal["clip", "synthetic"] = "clip",
     threads: int | None = None,
     seconds: float = 60.0,
+    rounds: int = 3,
     out: Path | None = None,
 ) -> Run:
     """Measure latency as `upscaler bench latency` does, for a test suite; see docs/latency.md.
@@ -159,7 +160,8 @@ def latency_run(
     """
     from upscaler.bench.latency.budgets import check_budgets, read_budgets
     from upscaler.bench.latency.files import prepare, write_all
-    from upscaler.bench.latency.measure import Options, run_plan
+    from upscaler.bench.latency.measure import run_plan
+    from upscaler.bench.latency.options import Options
     from upscaler.bench.latency.plan import make_plan
     from upscaler.bench.latency.source import clip_source, synthetic_source
 
@@ -168,6 +170,7 @@ def latency_run(
         device_only=device_only,
         frames=frames,
         seconds=seconds,
+        rounds=rounds,
         transport=transport,
         delivery=delivery,
         pixel_format=pixel_format,

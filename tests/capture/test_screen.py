@@ -109,6 +109,15 @@ def test_a_window_that_closes_is_said(show_window: Show) -> None:
             next(frames)
 
 
+def test_a_display_that_goes_is_said(doomed_screen: Callable[[], None]) -> None:
+    with open_monitor(1) as source:
+        frames = iter(source)
+        next(frames)
+        doomed_screen()
+        with pytest.raises(CaptureError, match=r"cannot capture 800x600 at 0,0: .+"):
+            next(frames)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -39,13 +39,11 @@ def run(
         msg = "give either --command, a driver to start, or --connect, one that listens"
         raise BadRequestError(msg)
     cases = chosen(names)
-    dialogue: list[str] = []
 
-    def say(line: str) -> None:
-        dialogue.append(line)
-        if verbose:
-            console.print(Text(line, style="dim"))
+    def show_line(line: str) -> None:
+        console.print(Text(line, style="dim"))
 
+    say = show_line if verbose else None
     link: Link = ProcessLink(command, say) if command is not None else SocketLink(str(connect), say)
     with progress() as bar:
         task = bar.add_task("cases", total=len(cases))
@@ -53,7 +51,7 @@ def run(
         def report(_: Ended) -> None:
             bar.advance(task)
 
-        client, ended = run_cases(link, cases, engine=engine, dialogue=dialogue, report=report)
+        client, ended = run_cases(link, cases, engine=engine, report=report)
     console.print(as_table(client, ended))
     console.print(summary(ended))
     if json_file is not None:

@@ -16,7 +16,8 @@ from protocol.errors import BadRequestError, ServiceError
 from upscaler.bench.latency.budgets import check_budgets, read_budgets
 from upscaler.bench.latency.estimate import Estimate
 from upscaler.bench.latency.files import REPORT, prepare, write_all
-from upscaler.bench.latency.measure import Options, Watch, run_plan
+from upscaler.bench.latency.measure import Watch, run_plan
+from upscaler.bench.latency.options import Options
 from upscaler.bench.latency.plan import Case, Plan, make_plan
 from upscaler.bench.latency.report import describe_mode
 from upscaler.bench.latency.results import RUN_FILE, Measured, Run, write_run
@@ -45,6 +46,7 @@ def run(
     pixel_format: str,
     threads: int | None,
     seconds: float,
+    rounds: int,
     budgets: Sequence[str],
 ) -> bool:
     """Measure, write everything into `out`, and return whether a budget was missed.
@@ -63,6 +65,7 @@ def run(
         device_only=device_only,
         frames=frames,
         seconds=seconds,
+        rounds=rounds,
         pixel_format=pixel_format,
         engine=engine,
         threads=threads,
@@ -113,12 +116,14 @@ class _Bar(Watch):
     """Progress in the terminal, drawn by nobody but the run itself, and rarely."""
 
     def __init__(self, plan: Plan, options: Options) -> None:
-        self._count = len(plan.cases)
+        rounds = len(options.frames_of_rounds)
+        self._count = len(plan.cases) * rounds
         self._estimate = Estimate(
             plan.in_order_of_cost,
             frames=options.frames,
             seconds=options.seconds,
             fps=options.fps,
+            rounds=rounds,
         )
         self._began = self._case_began = self._shown = time.monotonic()
         self._number = 0

@@ -73,6 +73,14 @@ def bench_latency(
         float,
         typer.Option(help="For all combinations together: slow ones get fewer frames.", min=1),
     ] = 240.0,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            help="Go through all combinations so often, each time for a part of the frames; "
+            "intervals are made of what differs between rounds.",
+            min=1,
+        ),
+    ] = 3,
     budget: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,6 +109,7 @@ def bench_latency(
         pixel_format=pixel_format,
         threads=threads,
         seconds=seconds,
+        rounds=rounds,
         budgets=budget or [],
     )
     raise typer.Exit(EXIT_MISSED if missed else 0)

@@ -192,12 +192,12 @@ def credits_kept(kit: Kit, asked: Asked, granted: int) -> None:
         kit.exchange(service, asked, seed + 50)
 
 
-CASES.vary("credits", Section.CREDITS, credits_kept, Asked(credits=2, timeout_ms=700), 2)
+CASES.vary("credits", Section.CREDITS, credits_kept, Asked(credits=2, timeout_ms=300), 2)
 CASES.vary(
     "credits-granted",
     Section.CREDITS,
     credits_kept,
-    Asked(credits=3, timeout_ms=700),
+    Asked(credits=3, timeout_ms=300),
     1,
     requires="WELCOME may grant fewer credits than HELLO asked for, and those count",
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from protocol.errors import ErrorCode
@@ -27,29 +26,21 @@ PAUSE_S = 0.1
 FILTERS = ("--method", "nearest")
 
 
-@contextmanager
-def restarting() -> Iterator[ServiceProcess]:
-    """A service of filters that may be killed; its shared memory goes with the next one."""
-    if os.name == "nt":
-        msg = "Windows cannot hold a process, so that frames are surely in flight"
-        raise CaseSkipped(msg)
-    with ServiceProcess(FILTERS) as service:
-        yield service
-
-
 def killed(kit: Kit, asked: Asked) -> None:
     """A killed service is SERVICE_LOST with its frames; reconnecting works, and ids go on."""
+    _need_signals()
     subject = kit.subject
-    with restarting() as service:
+    with ServiceProcess(FILTERS) as service:
         endpoint = service.endpoint
         subject.must_open(endpoint, asked)
         kit.upscale(asked, 1)
         os.kill(service.pid, signal.SIGSTOP)  # so that no frame comes back
+        os.waitpid(service.pid, os.WUNTRACED)  # the last of its threads has stopped
         in_flight = [subject.must_submit(seed) for seed in (2, 3, 4)]
         service.send_signal(signal.SIGKILL)
         _require_lost(subject, in_flight)
-    subject.start_reconnect(timeout_ms=300)
-    answer = subject.finish_reconnect(timeout_ms=300)
+    subject.start_reconnect(timeout_ms=100)
+    answer = subject.finish_reconnect(timeout_ms=100)
     require_error(answer, ErrorCode.TIMEOUT, when="from reconnect while no service is there")
     subject.start_reconnect()  # waits for the service that comes
     with ServiceProcess(FILTERS, bind=endpoint):
@@ -68,10 +59,15 @@ def killed(kit: Kit, asked: Asked) -> None:
 
 
 def ended(kit: Kit, asked: Asked) -> None:
-    """A service that ends in order is SHUTTING_DOWN or SERVICE_LOST; no frame stays unaccounted."""
+    """A service on ipc:// that ends is SHUTTING_DOWN or SERVICE_LOST; every frame is accounted."""
+    _need_signals()
+    with tempfile.TemporaryDirectory(prefix="upscaler-") as folder:
+        _ended(kit, asked, f"ipc://{folder}/a service")  # the space is %20 in the command
+
+
+def _ended(kit: Kit, asked: Asked, endpoint: str) -> None:
     subject = kit.subject
-    with restarting() as service:
-        endpoint = service.endpoint
+    with ServiceProcess(FILTERS, bind=endpoint) as service:
         subject.must_open(endpoint, asked)
         kit.upscale(asked, 1)
         service.send_signal(signal.SIGTERM)
@@ -90,14 +86,13 @@ def ended(kit: Kit, asked: Asked) -> None:
         subject.close()
 
 
-for each in (Asked(transport="shm"), PLAIN):
-    CASES.vary(
-        f"killed-{each.transport}",
-        Section.LIVENESS,
-        killed,
-        each,
-        shared=each.transport == "shm",
-    )
+def _need_signals() -> None:
+    if os.name == "nt":
+        msg = "Windows has neither ipc endpoints nor a way to hold a process"
+        raise CaseSkipped(msg)
+
+
+CASES.vary("killed", Section.LIVENESS, killed, Asked(transport="auto"))
 CASES.vary("ended", Section.CLOSING, ended, Asked(transport="auto"))
 
 

@@ -81,7 +81,7 @@ def untrue_welcome(kit: Kit, asked: Asked, changes: dict[str, Any]) -> None:
 
 
 for name, asked, changes in (
-    ("credits-none", replace(PLAIN, timeout_ms=500), {"credits": 0}),
+    ("credits-none", replace(PLAIN, timeout_ms=200), {"credits": 0}),
     ("slots-none", SHARED, {"slot_count": 0}),
     ("slots-too-small", SHARED, {"slot_bytes": 64, "result_slot_bytes": 64}),
     ("slots-huge", SHARED, {"slot_bytes": 2**63, "result_slot_bytes": 2**63}),

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import tempfile
 from dataclasses import replace
 from fractions import Fraction
 
 from protocol.errors import ErrorCode
 from protocol.messages import Delivery, Hello, Transport
-from upscaler.conformance.case import Cases, CaseSkipped, Section, require
+from upscaler.conformance.case import Cases, Section, require
 from upscaler.conformance.expected import Asked
 from upscaler.conformance.kit import Kit
 from upscaler.conformance.subject import require_error
-from upscaler.service.process import ServiceProcess
 
 CASES = Cases()
 PLAIN = Asked()
 SHARED = Asked(transport="shm")
-BRIEF = Asked(timeout_ms=500)
+BRIEF = Asked(timeout_ms=200)
 UNUSUAL = Asked(
     width=50,
     height=31,
@@ -82,21 +79,6 @@ def open_and_close(kit: Kit) -> None:
         kit.open(PLAIN)
         kit.upscale(PLAIN, 1)
         kit.subject.close()
-
-
-@CASES.add(Section.OPENING)
-def ipc_endpoint(kit: Kit) -> None:
-    """A service on ipc:// serves as one on tcp:// does."""
-    if os.name == "nt":
-        msg = "Windows has no ipc endpoints"
-        raise CaseSkipped(msg)
-    with tempfile.TemporaryDirectory(prefix="upscaler-") as folder:
-        # The space is %20 in the command.
-        bind = f"ipc://{folder}/a service"
-        with ServiceProcess(["--method", "nearest"], bind=bind):
-            kit.subject.must_open(bind, PLAIN)
-            kit.upscale(PLAIN, 2)
-            kit.subject.close()
 
 
 @CASES.add(Section.OPENING)
@@ -197,11 +179,12 @@ def asks_again_inline(kit: Kit) -> None:
 @CASES.add(Section.MEMORY, shared=True)
 def never_inline_unasked(kit: Kit) -> None:
     """With transport=shm that refusal is the answer, and nothing travels inline."""
-    service, subject = kit.script(SHARED), kit.subject
-    subject.start_open(service.endpoint, SHARED)
+    asked = replace(SHARED, timeout_ms=1500)
+    service, subject = kit.script(asked), kit.subject
+    subject.start_open(service.endpoint, asked)
     service.hello()
     service.refuse(ErrorCode.UNSUPPORTED_TRANSPORT, "no room in /dev/shm")
-    require_error(subject.finish_open(SHARED), ErrorCode.UNSUPPORTED_TRANSPORT, when="from open")
+    require_error(subject.finish_open(asked), ErrorCode.UNSUPPORTED_TRANSPORT, when="from open")
 
 
 @CASES.add(Section.CLOSING)

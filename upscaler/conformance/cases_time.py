@@ -13,7 +13,7 @@ from upscaler.conformance.subject import require_error
 
 CASES = Cases()
 PLAIN = Asked()
-SLOW = Asked(width=640, height=360, method="quicksrnet-small", delivery="latest")
+SLOW = Asked(width=960, height=540, method="quicksrnet-small", delivery="latest")
 """A method that takes milliseconds, so that frames wait, and a deadline of one is missed."""
 FLOOD = 400
 HOPELESS_MS, EASY_MS = 1, 60_000
@@ -96,18 +96,25 @@ for transport in ("shm", "inline"):
     slow, plain = replace(SLOW, transport=transport), replace(PLAIN, transport=transport)
     CASES.vary(f"dropped-{transport}", Section.CREDITS, dropped_frames, plain, shared=shared)
     CASES.vary(f"latest-{transport}", Section.CREDITS, latest_wins, slow, shared=shared)
-    for fallback, outcome in (("nearest", "fallback"), ("drop", "dropped"), ("", "upscaled")):
-        CASES.vary(
-            f"deadline-{fallback or 'missed'}-{transport}",
-            Section.DEADLINES,
-            deadlines,
-            replace(slow, fallback=fallback, delivery="every"),
-            outcome,
-            requires=f"a hopeless deadline with fallback {fallback or 'none'!r}: {outcome}",
-            shared=shared,
-        )
     CASES.vary(
         f"stale-deadline-{transport}", Section.DEADLINES, stale_deadline, plain, shared=shared
+    )
+
+
+for fallback, outcome, transport in (
+    ("nearest", "fallback", "shm"),
+    ("nearest", "fallback", "inline"),
+    ("drop", "dropped", "auto"),
+    ("", "upscaled", "auto"),
+):
+    CASES.vary(
+        f"deadline-{fallback or 'missed'}-{transport}",
+        Section.DEADLINES,
+        deadlines,
+        replace(SLOW, fallback=fallback, delivery="every", transport=transport),
+        outcome,
+        requires=f"a hopeless deadline with fallback={fallback}: {outcome}, and counted",
+        shared=transport == "shm",
     )
 
 

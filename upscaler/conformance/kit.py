@@ -12,7 +12,7 @@ from typing import Self
 from upscaler.conformance.case import CaseSkipped, require
 from upscaler.conformance.expected import Asked, Expected
 from upscaler.conformance.link import Link
-from upscaler.conformance.scripted import ScriptedService
+from upscaler.conformance.scripted import MESSAGE_S, ScriptedService
 from upscaler.conformance.subject import Subject
 from upscaler.control import Control
 from upscaler.service.process import ServiceProcess
@@ -25,12 +25,19 @@ TIDY_S = 10.0
 class Kit:
     """For the length of a `with` block; services start when a case first needs them."""
 
-    def __init__(self, link: Link, *, engine: str = "auto") -> None:
-        """`engine` runs the networks, both in the service and for what is expected of it."""
+    def __init__(
+        self, link: Link, *, engine: str = "auto", service: ServiceProcess | None = None
+    ) -> None:
+        """`engine` runs the networks, both in the service and for what is expected of it.
+
+        `service` is one that runs already, and is left running.
+        """
         self.subject = Subject(link)
         self.expected = Expected(engine)
         self._engine = engine
-        self._service: ServiceProcess | None = None
+        self._message_s = min(MESSAGE_S, link.answer_s)
+        self._service = service
+        self._started = False
         self._scripted = ExitStack()
 
     def __enter__(self) -> Self:
@@ -44,7 +51,7 @@ class Kit:
     ) -> None:
         self.subject.stop()
         self.end_case()
-        if self._service is not None:
+        if self._service is not None and self._started:
             self._service.close()
         self.expected.close()
 
@@ -52,9 +59,10 @@ class Kit:
     def service(self) -> ServiceProcess:
         """A real service, which cases leave as it was."""
         if self._service is None or not self._service.running:
-            if self._service is not None:
+            if self._service is not None and self._started:
                 self._service.close()
             self._service = ServiceProcess(["--engine", self._engine])
+            self._started = True
         return self._service
 
     def open(self, asked: Asked) -> Subject:
@@ -64,7 +72,9 @@ class Kit:
 
     def script(self, asked: Asked) -> ScriptedService:
         """Return a scripted service, which ends with the case."""
-        return self._scripted.enter_context(ScriptedService(asked, self.expected))
+        return self._scripted.enter_context(
+            ScriptedService(asked, self.expected, message_s=self._message_s)
+        )
 
     def open_scripted(self, asked: Asked) -> tuple[Subject, ScriptedService]:
         """Open a session with a scripted service that has said nothing untrue so far."""

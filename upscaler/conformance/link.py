@@ -41,9 +41,11 @@ class Link(ABC):
     """Commands to a driver, and its answers, one for each, in order. Belongs to one thread."""
 
     def __init__(self, say: Say | None = None, *, answer_s: float = ANSWER_S) -> None:
-        """`say` is told every line of the dialogue; `answer_s` is as ANSWER_S says."""
-        self._answer_s = answer_s
-        self._say = say or (lambda _: None)
+        """`say` is told every line; `answer_s` is as ANSWER_S says."""
+        self.dialogue: list[str] = []
+        """What was said since somebody cleared it."""
+        self.answer_s = answer_s
+        self._say = say
         self._commands: Any = None
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._asked: Line | None = None
@@ -65,7 +67,7 @@ class Link(ABC):
 
     def start(self, command: Line) -> None:
         """Give a command, without waiting for its answer."""
-        self._say(f"> {command}")
+        self._note(f"> {command}")
         self._asked = command
         try:
             self._commands.write(f"{command}\n")
@@ -78,7 +80,7 @@ class Link(ABC):
 
         Raises DriverError when there is none, or one that is no answer.
         """
-        allowed_s = self._answer_s + waits_s
+        allowed_s = self.answer_s + waits_s
         try:
             said = self._answers.get(timeout=allowed_s)
         except queue.Empty as error:
@@ -86,7 +88,7 @@ class Link(ABC):
             raise DriverError(msg) from error
         if said is None:
             raise DriverError(self._ended())
-        self._say(f"< {said.rstrip()}")
+        self._note(f"< {said.rstrip()}")
         try:
             return _answer(said.rstrip())
         except ProtocolError as error:
@@ -112,6 +114,11 @@ class Link(ABC):
                 self._commands.close()
             self._commands = None
             self._disconnect()
+
+    def _note(self, line: str) -> None:
+        self.dialogue.append(line)
+        if self._say is not None:
+            self._say(line)
 
     @abstractmethod
     def _connect(self) -> tuple[IO[str], IO[str]]: ...

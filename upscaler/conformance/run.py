@@ -18,6 +18,7 @@ from upscaler.conformance import (
 from upscaler.conformance.case import Case, CaseFailed, CaseSkipped, Ended, Status
 from upscaler.conformance.kit import Kit
 from upscaler.conformance.link import DriverError, Link
+from upscaler.service.process import ServiceProcess
 
 CASES: tuple[Case, ...] = (
     *cases_opening.CASES,
@@ -51,28 +52,27 @@ def run_cases(
     cases: Sequence[Case],
     *,
     engine: str = "auto",
-    dialogue: list[str] | None = None,
+    service: ServiceProcess | None = None,
     report: Callable[[Ended], None] = lambda _: None,
 ) -> tuple[str, list[Ended]]:
     """Run the cases against the driver behind `link`; returns its client's name and the results.
 
-    `dialogue` is the list that the link's lines are added to; each case's stay with it if it fails.
-    `report` is told each case as it ends. Raises BadRequestError for a driver that cannot be run,
+    `service` is a real one that runs already, and goes on; without it one is started. `report` is
+    told each case as it ends. Raises BadRequestError for a driver that cannot be run,
     and DriverError for one that does not say hello: nothing is known of its client then.
     """
     ended: list[Ended] = []
-    lines = [] if dialogue is None else dialogue
     failed_starts = 0
-    with Kit(link, engine=engine) as kit:
+    with Kit(link, engine=engine, service=service) as kit:
         kit.subject.start()
         name = kit.subject.name
         for case in cases:
-            lines.clear()
+            link.dialogue.clear()
             if failed_starts == STARTS:
                 came = "the driver does not start any more"
                 done = Ended(case=case, status=Status.FAILED, expected=ANSWER, came=came)
             else:
-                done = _run(kit, case, lines)
+                done = _run(kit, case, link.dialogue)
                 failed_starts = 0 if kit.subject.started else failed_starts + 1
             if done.status is Status.FAILED:
                 kit.subject.stop(polite=False)  # an answer may be under way, to who knows what

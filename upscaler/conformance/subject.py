@@ -13,6 +13,8 @@ from upscaler.conformance.link import DriverError, Link
 
 RECEIVE_MS = 10_000
 """How long a result may take that is surely on its way."""
+START_S = 20.0
+"""How long a driver on a socket may still be at the last command of a case that failed."""
 GONE = (ErrorCode.SERVICE_LOST, ErrorCode.SHUTTING_DOWN)
 COUNTS = ("frames", "fallbacks", "dropped", "missed", "failed", "lost")
 TRANSPORTS = {"shm", "inline"}
@@ -38,7 +40,7 @@ class Subject:
             return
         self._link.open()
         try:
-            answer = self._link.ask(Line("hello"))
+            answer = self._link.ask(Line("hello"), waits_s=START_S)
             with _sense("hello"):
                 self.name = answer.text("client")
                 self.transports = set(answer.text("transports").split(","))

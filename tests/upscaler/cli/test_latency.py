@@ -21,7 +21,7 @@ from upscaler.cli.running import run
 
 COMMAND = (sys.executable, "-m", "upscaler", "bench", "latency")
 Latency = Callable[..., "Done"]
-SMALL = ("--targets", "128x72", "--scale", "2", "--frames", "10")
+SMALL = ("--targets", "128x72", "--scale", "2", "--frames", "10", "--rounds", "1")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def test_a_run_with_budgets(latency: Latency, tmp_path: Path) -> None:
     done = latency(
         *("--out", tmp_path / "out", "--targets", "128x72,96x48", "--scale", "2,1.5"),
         *("--methods", "nearest,bicubic", "--frames", 10, "--budget", "2x:p50=10000"),
+        *("--rounds", 2),
         *("--budget", limits),
     )
     assert done.returncode == 1, done.stderr
@@ -106,7 +107,7 @@ def test_the_device_alone(latency: Latency, tmp_path: Path) -> None:
 def test_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
     given = [*COMMAND, "--out", str(tmp_path), "--targets", "72p,144p", "--scale", "2"]
     given += ["--methods", "nearest", "--fps", "50", "--frames", "1000", "--seconds", "2"]
-    given += ["--source", "synthetic"]
+    given += ["--source", "synthetic", "--rounds", "1"]
     with subprocess.Popen(
         given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

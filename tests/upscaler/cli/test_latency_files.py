@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from upscaler.bench.latency.measure import Options, run_plan
+from upscaler.bench.latency.measure import run_plan
+from upscaler.bench.latency.options import Options
 from upscaler.bench.latency.plan import make_plan
 from upscaler.bench.latency.results import Run, write_run
 from upscaler.bench.latency.source import synthetic_source
@@ -42,7 +43,7 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """a.json is measured, b.json is the same with twice its times, c.json with half of them."""
+    """Runs with medians of 10 ms (a.json), twice as much (b.json), and half (c.json)."""
     folder = tmp_path_factory.mktemp("runs")
     options = Options(frames=120, device_only=True)
     plan = make_plan(["128x72"], ["2"], ["nearest"], options.catalogue())
@@ -54,7 +55,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _slower(measured: Run, factor: float, day: int) -> Run:
     (one,) = measured.combinations
-    times = replace(one.times, total_ms=(factor * np.asarray(one.times.total_ms)).tolist())
+    steady_ms = 10 + 0.1 * np.sin(np.arange(len(one.times.total_ms)))
+    times = replace(one.times, total_ms=(factor * steady_ms).tolist())
     return replace(
         measured, combinations=[replace(one, times=times)], made=f"2026-03-0{day}T10:00:00+00:00"
     )

@@ -29,15 +29,16 @@ RULES = (
 
 def describe(
     case: Case,
-    shots: Sequence[Shot],
-    *,
+    *rounds: Sequence[Shot],
     status: Status,
     fps: float | None = None,
     limits_ms: Sequence[float] = (),
     error: str = "",
 ) -> Measured:
-    """Return figures and times of the frames that came back; none is allowed."""
-    times = frame_times(shots)
+    """Return figures and times of the frames of all rounds that came back; none is allowed."""
+    taken = [frame_times(shots) for shots in rounds if shots]
+    times = join_rounds(taken)
+    shots = [shot for each in rounds for shot in each]
     measured = Measured(
         key=case.key,
         target=case.target,
@@ -54,7 +55,7 @@ def describe(
     )
     if not times.total_ms:
         return replace(measured, warnings=["no frame came back"])
-    summary = summarise(times.total_ms, limits_ms=limits_ms)
+    summary = summarise(times.total_ms, limits_ms=limits_ms, rounds=times.rounds)
     named = zip((LATE, *STAGES), _parts(times), strict=True)
     stages = {stage: percentiles(part) for stage, part in named if any(part)}
     spent = [shot.harness_ns / 1e6 for shot in shots if shot.harness_ns]
@@ -64,7 +65,7 @@ def describe(
         stages={**stages, TOTAL: percentiles(times.total_ms)},
         harness=percentiles(spent) if spent else None,
         unresolved=unresolved(summary.count),
-        warnings=[*doubts(times.total_ms, summary), *_pace(times, measured.dropped, fps)],
+        warnings=[*doubts(times.total_ms, summary), *_pace(taken, measured.dropped, fps)],
     )
 
 
@@ -99,7 +100,38 @@ def frame_times(shots: Sequence[Shot]) -> FrameTimes:
         dropped_at_ms=[
             round((shot.submitted_ns - first_ns) / 1e6, 4) for shot in shots if shot.dropped
         ],
+        rounds=[len(rows)],
     )
+
+
+def join_rounds(rounds: Sequence[FrameTimes]) -> FrameTimes:
+    """Return the times of all rounds as if each had begun when the one before it ended.
+
+    What was measured between two rounds is another combination, and no pause of this one.
+    """
+    names = [name for name in FrameTimes.__struct_fields__ if name not in ("at_ms", "rounds")]
+    joined: dict[str, list[float]] = {name: [] for name in ("at_ms", *names)}
+    start_ms = 0.0
+    for times in rounds:
+        for name in names:
+            values = getattr(times, name)
+            moved = name == "dropped_at_ms"
+            joined[name] += [round(at + start_ms, 4) for at in values] if moved else values
+        joined["at_ms"] += [round(at + start_ms, 4) for at in times.at_ms]
+        start_ms += _length_ms(times)
+    return FrameTimes(**joined, rounds=[len(times.total_ms) for times in rounds])
+
+
+def _length_ms(times: FrameTimes) -> float:
+    """From the first submission until the last frame came, or another would have been sent."""
+    sent = [*times.at_ms, *times.dropped_at_ms]
+    if not sent:
+        return 0.0
+    arrived = [
+        at + total - late
+        for at, total, late in zip(times.at_ms, times.total_ms, times.late_ms, strict=True)
+    ]
+    return max([*arrived, max(sent) * len(sent) / max(len(sent) - 1, 1)])
 
 
 def _ms(spent_ns: NDArray[np.int64]) -> list[float]:
@@ -107,21 +139,27 @@ def _ms(spent_ns: NDArray[np.int64]) -> list[float]:
     return rounded
 
 
-def _pace(times: FrameTimes, dropped: int, fps: float | None) -> list[str]:
+def _pace(rounds: Sequence[FrameTimes], dropped: int, fps: float | None) -> list[str]:
     """What went wrong with the rate of an open loop."""
     found = []
+    late_ms = [late for times in rounds for late in times.late_ms]
     if dropped:
-        share = dropped / (dropped + len(times.total_ms))
+        share = dropped / (dropped + len(late_ms))
         found.append(f"{dropped} frames ({share:.0%}) were dropped and have no latency")
-    if fps is None or len(times.total_ms) < 2:
+    intervals, spent_ms = 0, 0.0
+    for times in rounds:
+        if len(times.total_ms) > 1:
+            arrived = np.add(np.subtract(times.at_ms, times.late_ms), times.total_ms)
+            intervals += len(arrived) - 1
+            spent_ms += float(np.ptp(arrived))
+    if fps is None or not spent_ms:
         return found
-    arrived = np.add(np.subtract(times.at_ms, times.late_ms), times.total_ms)
-    rate = 1000 * (len(arrived) - 1) / (arrived.max() - arrived.min())
+    rate = 1000 * intervals / spent_ms
     if rate < KEPT_RATE * fps and not dropped:
         found.append(
             f"saturated: {rate:.1f} frames a second came back of the {fps:g} that were asked for; "
             "the latency grows with the length of the run"
         )
-    elif (late := float(np.percentile(times.late_ms, 99))) > LATE_MS:
+    elif (late := float(np.percentile(late_ms, 99))) > LATE_MS:
         found.append(f"late: frames were submitted {late:.2f} ms behind the schedule at p99")
     return found

@@ -1,9 +1,10 @@
 """Two runs against one another: the ratio of medians with its interval, and a verdict.
 
-The frames of both are drawn again in blocks (`statistics.bootstrap_medians`), and the ratio of the
-medians is taken each time: the middle 95 % is the interval. "Slower" and "faster" mean that all of
-it lies beyond the tolerance. That interval knows nothing of what changes between two runs, such as
-what else the machine was doing; two runs of the same build show how much that is.
+The interval is Student's t of the medians of rounds (`statistics.median_error`), of both runs
+together. "Slower" and "faster" mean that all of it lies beyond the tolerance. It knows what
+differed between the rounds of each run, which were taken all over its time, and nothing of what
+changes between two runs, such as what else the machine was doing; two runs of the same build show
+how much that is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ import numpy as np
 from protocol.errors import BadRequestError
 from upscaler.bench.latency.environment import BUSY
 from upscaler.bench.latency.results import Measured, Run
-from upscaler.bench.latency.statistics import SEED, bootstrap_medians
-from upscaler.metrics.bootstrap import LEVEL
+from upscaler.bench.latency.statistics import median_error
 
 TOLERANCE = 0.05
 
@@ -80,11 +80,11 @@ def compare_runs(before: Run, after: Run, *, tolerance: float = TOLERANCE) -> Co
 
 
 def _compare(before: Measured, after: Measured, tolerance: float) -> Difference:
-    first = bootstrap_medians(before.times.total_ms, seed=SEED)
-    second = bootstrap_medians(after.times.total_ms, seed=SEED + 1)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(second / first, (tail, 1 - tail))
+    errors = [median_error(each.times.total_ms, each.times.rounds) for each in (before, after)]
+    factor = (errors[0] + errors[1]).factor
     medians = [float(np.median(each.times.total_ms)) for each in (before, after)]
+    ratio = medians[1] / max(medians[0], 1e-6)
+    low, high = ratio / factor, ratio * factor
     verdict: Word = "no difference"
     if low > 1 + tolerance:
         verdict = "slower"
@@ -94,12 +94,19 @@ def _compare(before: Measured, after: Measured, tolerance: float) -> Difference:
         key=before.key,
         before_ms=medians[0],
         after_ms=medians[1],
-        ratio=medians[1] / medians[0],
-        low=float(low),
-        high=float(high),
+        ratio=ratio,
+        low=low,
+        high=high,
         verdict=verdict,
-        notes=tuple(_notes(before, after)),
+        notes=(*_hidden(verdict, low, high, tolerance), *_notes(before, after)),
     )
+
+
+def _hidden(verdict: Word, low: float, high: float, tolerance: float) -> list[str]:
+    """What "no difference" cannot exclude; nothing where it is within the tolerance."""
+    if verdict != "no difference" or (low >= 1 - tolerance and high <= 1 + tolerance):
+        return []
+    return [f"cannot exclude {low - 1:+.0%} to {high - 1:+.0%}"]
 
 
 def _notes(before: Measured, after: Measured) -> list[str]:
@@ -121,7 +128,7 @@ def _warnings(before: Run, after: Run) -> list[str]:
     machines = [f"{run.machine.cpu}, {run.machine.cores} cores" for run in (before, after)]
     if machines[0] != machines[1]:
         found.append(f"two machines: {' and '.join(machines)}")
-    for what in ("mode", "fps", "pixel_format", "delivery", "source", "threads"):
+    for what in ("mode", "fps", "rounds", "pixel_format", "delivery", "source", "threads"):
         ours, theirs = (getattr(run.settings, what) for run in (before, after))
         if ours != theirs:
             found.append(f"measured differently: {what} {ours} and {theirs}")

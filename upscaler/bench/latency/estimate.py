@@ -15,21 +15,34 @@ OPENING_S = 1.5
 
 
 class Estimate:
-    """Knows the combinations in the order they are measured; all times are in seconds."""
+    """Knows the combinations in the order they are measured; all times are in seconds.
+
+    `frames` are those of a combination in all `rounds`.
+    """
 
     def __init__(
-        self, cases: Sequence[Case], *, frames: int, seconds: float, fps: float | None
+        self,
+        cases: Sequence[Case],
+        *,
+        frames: int,
+        seconds: float,
+        fps: float | None,
+        rounds: int = 1,
     ) -> None:
-        self._left = list(cases)
-        self._frames = frames
+        self._left = list(cases) * rounds
+        self._frames = frames / rounds
         self._seconds = seconds
         self._period_s = 1 / fps if fps else 0.0
         self._per_pixel_s: dict[str, float] = {}
         self._took_s = 0.0
 
     def learn(self, measured: Measured, took_s: float) -> None:
-        """Take note of a combination that is finished, `took_s` after the run began."""
-        self._left = [case for case in self._left if case.key != measured.key]
+        """Take note of a round of a combination that ended `took_s` after the run began."""
+        keys = [case.key for case in self._left]
+        if measured.status == "failed":
+            self._left = [case for case in self._left if case.key != measured.key]
+        elif measured.key in keys:
+            del self._left[keys.index(measured.key)]
         count = len(measured.times.total_ms)
         if count:
             pixels = measured.output_width * measured.output_height
@@ -37,7 +50,7 @@ class Estimate:
         self._took_s = took_s
 
     def left_s(self, *, done: int, spent_s: float) -> float:
-        """Return what is left when `done` frames of the first combination took `spent_s`."""
+        """Return what is left when `done` frames of the round in progress took `spent_s`."""
         if not self._left:
             return 0.0
         remaining_s = max(0.0, self._seconds - self._took_s)

@@ -1,5 +1,7 @@
 """A combination as a log of MangoHud: two lines about the system, the columns, a row a frame.
 
+The columns are those of MangoHud 0.8.
+
 `frametime` is the latency of the frame in ms, the figure that everything else here is made of, and
 `fps` is 1000 / frametime. `elapsed` is when the frame arrived, in ns from the first submission on.
 Sensors that nobody read are 0, as in MangoHud's own logs. `mangoplot` and its website read it.
@@ -14,6 +16,7 @@ COLUMNS = (
     "fps",
     "frametime",
     "cpu_load",
+    "cpu_power",
     "gpu_load",
     "cpu_temp",
     "gpu_temp",
@@ -24,6 +27,7 @@ COLUMNS = (
     "ram_used",
     "swap_used",
     "process_rss",
+    "cpu_mhz",
     "elapsed",
 )
 

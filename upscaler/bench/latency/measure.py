@@ -1,133 +1,64 @@
 """A plan from its first frame to its results: through a service, or on the device alone.
 
-Each combination is opened anew, warmed up, and measured until it has its frames or its share of the
-time. The share is what is left of the time divided by the combinations that are left, cheapest
-first: fast ones need less than theirs, and slow ones get what remains. After each combination the
-results so far are written, so that nothing but a power cut loses more than one.
+All combinations are gone through several times, in rounds, each time for a part of their frames:
+what the machine does meanwhile then shows as a difference between rounds, and not as one between
+combinations or between runs. In a round each is opened anew, warmed up, and measured until it has
+its frames or its share of the round's time. The share is what is left of that divided by the
+combinations that are left, cheapest first: fast ones need less than theirs, and slow ones get what
+remains. After each the results so far are written, so that nothing but a power cut loses more than
+one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, NoReturn
 
 import numpy as np
 from msgspec.structs import replace
 
-from protocol.errors import BadRequestError, ServiceLostError, ServiceTimeoutError, UpscalerError
+from protocol.errors import ServiceLostError, ServiceTimeoutError, UpscalerError
 from protocol.frames import parse_format
 from upscaler import __version__
 from upscaler.bench.latency import collect, environment, statistics
 from upscaler.bench.latency.budgets import Budget, judge, limits_for
 from upscaler.bench.latency.loops import (
+    FEWEST,
     NS,
     Limit,
+    Shot,
     Take,
     closed_loop,
     device_loop,
     open_loop,
     without_garbage,
 )
+from upscaler.bench.latency.options import WARM_UP, Options
 from upscaler.bench.latency.plan import Case, Plan
-from upscaler.bench.latency.results import Measured, Mode, Run, Settings, Status
+from upscaler.bench.latency.results import Measured, Run, Status
 from upscaler.bench.latency.source import Source
-from upscaler.catalogue import Catalogue
 from upscaler.client import Client
 from upscaler.contract import Request, Upscaler
 from upscaler.service.process import ServiceProcess
 
-WARM_UP, WARM_UP_S, FEWEST_WARM_UP = 10, 1.0, 2
-"""Frames before the first that counts: ten, or those of a second, and two at least."""
-MAX_FPS = 1000.0
+WARM_UP_S, FEWEST_WARM_UP = 1.0, 2
+"""`WARM_UP` frames come before the first of a round that counts, or those of a second, and two."""
 NAME = "bench latency"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a plan is measured. `fps` makes an open loop; `seconds` are for all of it together."""
-
-    fps: float | None = None
-    device_only: bool = False
-    frames: int = 300
-    seconds: float = 240.0
-    transport: Literal["shm", "inline"] = "shm"
-    delivery: Literal["every", "latest"] = "every"
-    credits: int = 2
-    pixel_format: str = "rgba8"
-    engine: str = "auto"
-    threads: int | None = None
-    models: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        parse_format(self.pixel_format)
-        for what, value, offered in (
-            ("transport", self.transport, ("shm", "inline")),
-            ("delivery", self.delivery, ("every", "latest")),
-        ):
-            if value not in offered:
-                _refuse(f"unknown {what} {value!r}; choose {' or '.join(offered)}")
-        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
-            _refuse(f"a rate of {self.fps:g} frames a second is out of range; choose up to 1000")
-        if self.device_only and self.fps is not None:
-            _refuse("the device alone has no rate; leave --fps or --device-only out")
-        if self.frames < 1 or not self.seconds > 0:
-            _refuse(f"{self.frames} frames in {self.seconds:g} s cannot be; choose more")
-
-    @property
-    def mode(self) -> Mode:
-        """Which loop."""
-        if self.device_only:
-            return "device"
-        return "closed" if self.fps is None else "open"
-
-    def catalogue(self) -> Catalogue:
-        """What there is to measure; the engine is not started."""
-        return Catalogue(engine=self.engine, models=self.models, threads=self.threads)
-
-    def service_arguments(self, plan: Plan) -> list[str]:
-        """What the service must be started with to measure `plan`."""
-        given = ["--engine", self.engine]
-        if self.threads is not None:
-            given += ["--threads", str(self.threads)]
-        for model in self.models:
-            given += ["--model", model]
-        for method in plan.methods:
-            given += ["--method", method]
-        return given
-
-    def settings(self, source: Source) -> Settings:
-        """Return them as results record them."""
-        served = not self.device_only
-        return Settings(
-            mode=self.mode,
-            fps=self.fps,
-            frames=self.frames,
-            seconds=self.seconds,
-            warm_up=WARM_UP,
-            transport=self.transport if served else None,
-            delivery=self.delivery if served else None,
-            credits=self.credits if served else None,
-            pixel_format=self.pixel_format,
-            source=source.name,
-            engine=self.engine,
-            threads=self.threads,
-        )
 
 
 class Watch:
     """Hears how far a run is; made to be overridden. An exception in it ends the run."""
 
     def begin(self, case: Case, number: int) -> None:
-        """Combination `number`, from 1 on, begins."""
+        """A combination begins, or goes on in another round: `number` counts on, from 1."""
 
     def frames(self, done: int, asked: int) -> None:
-        """So many frames have come back. Called where nothing is disturbed."""
+        """So many frames of the round have come back. Called where nothing is disturbed."""
 
     def end(self, measured: Measured) -> None:
-        """A combination is finished, or broken off."""
+        """A round of a combination is finished, or broken off."""
 
 
 def run_plan(
@@ -167,19 +98,29 @@ def measure(
     session = _Session(plan, options, source, budgets, watch or Watch())
     status: Status = "complete"
     error = ""
-    for number, case in enumerate(plan.in_order_of_cost, 1):
-        measured = session.take(case, number, service)
+    for step in session.steps():
+        measured = session.take(step, service)
         save(session.results("interrupted", "it is not finished"))
         if measured.status == "failed":
-            status, error = "failed", f"{case.key}: {measured.error}"
+            status, error = "failed", error or f"{measured.key}: {measured.error}"
             if session.lost:
                 break
-        if measured.status == "interrupted":
-            status, error = "interrupted", f"interrupted at {case.key}"
+        if session.interrupted:
+            status, error = "interrupted", f"interrupted at {measured.key}"
             break
     finished = session.results(status, error, last=True)
     save(finished)
     return finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One combination in one round."""
+
+    number: int
+    case: Case
+    frames: int
+    until_ns: int
 
 
 class _Session:
@@ -204,59 +145,90 @@ class _Session:
         self._load_start = environment.load()
         self._revision = environment.git_revision()
         self._versions = environment.versions()
+        self._taken: dict[str, _Taken] = {}
         self._done: dict[str, Measured] = {}
         self.lost = False
         """Whether there is no service to go on with."""
+        self.interrupted = False
 
-    def take(self, case: Case, number: int, service: ServiceProcess | None) -> Measured:
-        """Measure one combination."""
-        left_s = self._options.seconds - (time.monotonic() - self._began)
+    def steps(self) -> Iterator[_Step]:
+        """Yield what to measure; those that have failed are left out of later rounds."""
+        rounds = self._options.frames_of_rounds
+        cases = self._plan.in_order_of_cost
+        ends_ns = time.perf_counter_ns() + int(self._options.seconds * NS)
+        for round_number, frames in enumerate(rounds):
+            now_ns = time.perf_counter_ns()
+            round_ns = now_ns + max(0, ends_ns - now_ns) // (len(rounds) - round_number)
+            for place, case in enumerate(cases):
+                if case.key in self._taken and self._taken[case.key].failure:
+                    continue
+                now_ns = time.perf_counter_ns()
+                yield _Step(
+                    number=round_number * len(cases) + place + 1,
+                    case=case,
+                    frames=frames,
+                    until_ns=now_ns + max(0, round_ns - now_ns) // (len(cases) - place),
+                )
+
+    def take(self, step: _Step, service: ServiceProcess | None) -> Measured:
+        """Measure one combination in one round, and return what there is of it by now."""
         began = time.perf_counter_ns()
-        share_s = max(0.0, left_s) / (len(self._plan.cases) - number + 1)
+        case, frames = step.case, step.frames
+        taken = self._taken.setdefault(case.key, _Taken())
+        fewest = -(-FEWEST // len(self._options.frames_of_rounds))
         take = Take(
-            limit=Limit(frames=self._options.frames, until_ns=began + int(share_s * NS)),
-            idle=lambda done: self._watch.frames(done, self._options.frames),
+            limit=Limit(frames=frames, until_ns=step.until_ns, fewest=fewest),
+            idle=lambda done: self._watch.frames(done, frames),
         )
-        facts = _Facts()
-        status: Status = "complete"
-        error = ""
+        taken.rounds.append(take.shots)
         try:
-            self._watch.begin(case, number)
+            self._watch.begin(case, step.number)
             if service is None:
-                self._on_device(case, take, facts)
+                self._on_device(case, take, taken)
             else:
-                self._through(service, case, take, facts)
-            if len(take.shots) < self._options.frames:
-                status = "shortened"
+                self._through(service, case, take, taken)
+            taken.finished += 1
         except KeyboardInterrupt:
-            status, error = "interrupted", "interrupted"
+            self.interrupted = True
         except (ServiceLostError, ServiceTimeoutError) as lost:
-            status, error, self.lost = "failed", str(lost), True
+            taken.failure, self.lost = str(lost), True
         except UpscalerError as failure:
-            status, error = "failed", str(failure)
+            taken.failure = str(failure)
+        taken.spent_ns += time.perf_counter_ns() - began
+        measured = self._done[case.key] = self._describe(case, taken)
+        self._watch.end(measured)
+        return measured
+
+    def _describe(self, case: Case, taken: _Taken) -> Measured:
+        status: Status = "complete"
+        error = taken.failure
+        rounds = len(self._options.frames_of_rounds)
+        if taken.failure:
+            status = "failed"
+        elif taken.finished < rounds:
+            status, error = "interrupted", f"{taken.finished} of {rounds} rounds are whole"
+        elif sum(map(len, taken.rounds)) < self._options.frames:
+            status = "shortened"
         measured = collect.describe(
             case,
-            take.shots,
+            *taken.rounds,
             status=status,
             error=error,
             fps=self._options.fps,
             limits_ms=limits_for(self._budgets, case),
         )
-        measured = replace(
+        return replace(
             measured,
-            engine=facts.engine,
-            device=facts.device,
-            emulated=facts.emulated,
-            transport=facts.transport,
-            inline_reason=facts.inline_reason,
-            warm_up=facts.warm_up,
-            took_s=round((time.perf_counter_ns() - began) / NS, 3),
+            engine=taken.engine,
+            device=taken.device,
+            emulated=taken.emulated,
+            transport=taken.transport,
+            inline_reason=taken.inline_reason,
+            warm_up=taken.warm_up,
+            took_s=round(taken.spent_ns / NS, 3),
         )
-        self._done[case.key] = measured
-        self._watch.end(measured)
-        return measured
 
-    def _through(self, service: ServiceProcess, case: Case, take: Take, facts: _Facts) -> None:
+    def _through(self, service: ServiceProcess, case: Case, take: Take, taken: _Taken) -> None:
         options = self._options
         frames = self._source.frames(case.input, parse_format(options.pixel_format))
         with Client(
@@ -271,19 +243,19 @@ class _Session:
             name=NAME,
         ) as client:
             welcome = client.welcome
-            facts.engine, facts.device = welcome.engine, welcome.device
-            facts.emulated = welcome.emulated
-            facts.transport, facts.inline_reason = client.transport, client.inline_reason
+            taken.engine, taken.device = welcome.engine, welcome.device
+            taken.emulated = welcome.emulated
+            taken.transport, taken.inline_reason = client.transport, client.inline_reason
             with without_garbage():
                 warm = _warm_up()
                 closed_loop(client, frames, warm)
-                facts.warm_up = len(warm.shots)
+                taken.warm_up += len(warm.shots)
                 if options.fps is None:
                     closed_loop(client, frames, take)
                 else:
                     open_loop(client, frames, take, fps=options.fps)
 
-    def _on_device(self, case: Case, take: Take, facts: _Facts) -> None:
+    def _on_device(self, case: Case, take: Take, taken: _Taken) -> None:
         colour = parse_format(self._options.pixel_format)
         frames = self._source.frames(case.input, colour)
         request = Request(
@@ -291,12 +263,12 @@ class _Session:
         )
         upscaler: Upscaler = self._catalogue.open(request)
         try:
-            facts.engine, facts.device = upscaler.engine, upscaler.device
-            facts.emulated = upscaler.emulated
+            taken.engine, taken.device = upscaler.engine, upscaler.device
+            taken.emulated = upscaler.emulated
             with without_garbage():
                 warm = _warm_up()
                 device_loop(upscaler, frames, warm)
-                facts.warm_up = len(warm.shots)
+                taken.warm_up += len(warm.shots)
                 device_loop(upscaler, frames, take)
         finally:
             upscaler.close()
@@ -326,9 +298,13 @@ class _Session:
 
 
 @dataclass(slots=True)
-class _Facts:
-    """What ran a combination, as far as it is known."""
+class _Taken:
+    """The rounds of a combination, and what ran it, as far as it is known."""
 
+    rounds: list[list[Shot]] = field(default_factory=list)
+    finished: int = 0
+    failure: str = ""
+    spent_ns: int = 0
     engine: str = ""
     device: str = ""
     emulated: bool = False
@@ -354,7 +330,3 @@ def _warnings(done: Sequence[Measured], load_start: list[float] | None) -> list[
     if spent and (most := float(np.max(spent))) > 0.1:
         found.append(f"the harness spent {most:.3f} ms between two frames at p50, more than 0.1")
     return [each for each in found if each]
-
-
-def _refuse(why: str) -> NoReturn:
-    raise BadRequestError(why)

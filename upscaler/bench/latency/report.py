@@ -53,7 +53,10 @@ DEFINITIONS = (
         "the frame time that is reached when the slowest frames are added up to 1 % of the whole "
         "time."
     ),
-    "The interval of the median is a bootstrap over blocks of consecutive frames.",
+    (
+        "The 95 % interval of the median is Student's t of the logarithms of the rounds' medians; "
+        "with fewer than three rounds, of consecutive pieces of them."
+    ),
 )
 PAPER = "QuickSRNet-Small 2x, Snapdragon 8 Gen 1 (the paper, network alone)"
 
@@ -116,7 +119,8 @@ def _head(run: Run) -> Markup:
         "Transport": settings.transport or "",
         "Delivery": _delivery(settings),
         "Pixels": f"{settings.pixel_format}, source {settings.source}",
-        "Frames each": f"{settings.frames}, or a share of {settings.seconds:g} s",
+        "Frames each": f"{settings.frames} in {settings.rounds} rounds, or a share of "
+        f"{settings.seconds:g} s",
         "Models": "; ".join(f"{one.name} {one.weights_sha256[:12]}" for one in run.models),
         "Upscaler": f"{run.upscaler}{f', commit {run.git_revision}' if run.git_revision else ''}",
         "Versions": ", ".join(f"{name} {at}" for name, at in run.versions.items()),

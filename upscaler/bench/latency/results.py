@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """What all combinations may take together; slow ones get fewer frames."""
     warm_up: int
+    """Frames at most, before each round."""
+    rounds: int = 1
+    """How often all combinations were gone through, each time for a part of the frames."""
     transport: str | None
     delivery: str | None
     """"every": no frame is dropped; "latest": one that waits makes way for a newer one."""
@@ -92,6 +95,8 @@ class FrameTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Inside `submit`."""
     dropped_at_ms: list[float] = []
     """When frames were submitted that never came back."""
+    rounds: list[int] = []
+    """How many frames each round has. Between two of them `at_ms` goes on without a gap."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +122,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """How pixels really travelled; empty for the device alone."""
     inline_reason: str = ""
     warm_up: int = 0
-    """Frames before the first that counts."""
+    """Frames that do not count, before those of each round."""
     dropped: int = 0
     took_s: float = 0.0
     summary: Summary | None = None

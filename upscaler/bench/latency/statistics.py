@@ -5,25 +5,33 @@ tools, and both are here by the names and definitions of CapFrameX: the *average
 at or above the 99th percentile; the *integral* is the frame time that is reached when the slowest
 frames are added up to 1 % of the whole time. Both are given in frames per second.
 
-The interval of the median is a bootstrap over blocks of consecutive frames, whose length is the
-root of their number: times of neighbouring frames resemble one another, and a bootstrap of single
-frames would take that for certainty.
+The interval of the median is made of the medians of batches (Schmeiser 1982): Student's t of their
+logarithms. A batch is a round, that is frames which were taken together, with other combinations
+before and after. Frames of one batch resemble one another, by what the machine was doing in that
+second, so their number is no evidence: what differs between rounds is. With fewer than three rounds
+each is cut into consecutive pieces, which know less of it.
+
+Where frames take one of two times, rounds may agree by chance. So the interval is never narrower
+than the one that holds for frames which do not resemble one another (order statistics).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from upscaler.latency import percentiles
-from upscaler.metrics.bootstrap import DRAWN_TOGETHER, LEVEL
+from upscaler.metrics.bootstrap import LEVEL
 
-RESAMPLES = 2000
-SEED = 1
+BATCHES = 6
+"""Batches that are made of fewer than `FEWEST_ROUNDS` rounds."""
+FEWEST_ROUNDS = 3
 PAST_60_MS, PAST_120_MS = 16.67, 8.33
 """Frame times of 60 and 120 frames a second, as they are usually quoted."""
 SHORT_FRAMES = 100
@@ -73,13 +81,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Share past each limit in ms that a budget sets, by the limit as text."""
 
 
-def summarise(samples_ms: Samples, *, limits_ms: Sequence[float] = ()) -> Summary:
-    """Return the figures of frames that took `samples_ms`, in the order they came; at least one."""
+def summarise(
+    samples_ms: Samples, *, limits_ms: Sequence[float] = (), rounds: Sequence[int] = ()
+) -> Summary:
+    """Return the figures of frames that took `samples_ms`, in the order they came; at least one.
+
+    `rounds` are the numbers of frames that were taken together; empty where all were.
+    """
     samples = np.asarray(samples_ms, np.float64)
     known = percentiles(samples.tolist())
-    medians = bootstrap_medians(samples)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(medians, (tail, 1 - tail))
+    median, factor = np.median(samples), median_error(samples, rounds).factor
+    # A single frame says nothing of others, and a JSON file holds no infinity.
+    low, high = (median / factor, median * factor) if math.isfinite(factor) else (median, median)
     worst = samples[samples >= np.percentile(samples, 99)]
     return Summary(
         count=known.count,
@@ -113,24 +126,60 @@ def _integral_ms(samples: NDArray[np.float64]) -> float:
     return float(slowest[min(reached, len(slowest) - 1)])
 
 
-def bootstrap_medians(samples_ms: Samples, *, seed: int = SEED) -> NDArray[np.float64]:
-    """Return medians of runs drawn again from this one, in blocks of consecutive frames.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedianError:
+    """How far a median is to be trusted: the variance of its logarithm, and degrees of freedom."""
 
-    Blocks wrap around the end. Depends on the samples and the seed alone.
-    """
-    samples = np.asarray(samples_ms, np.float64)
-    count = len(samples)
-    block = math.ceil(math.sqrt(count))
-    blocks = math.ceil(count / block)
-    random = np.random.default_rng(seed)
-    medians = np.empty(RESAMPLES)
-    together = max(1, DRAWN_TOGETHER // count)
-    for start in range(0, RESAMPLES, together):
-        part = medians[start : start + together]
-        begins = random.integers(count, size=(part.size, blocks, 1))
-        drawn = (begins + np.arange(block)) % count
-        part[:] = np.median(samples[drawn.reshape(part.size, -1)[:, :count]], axis=1)
-    return medians
+    variance: float
+    freedom: float
+
+    @property
+    def factor(self) -> float:
+        """The median divided and multiplied by this are the bounds of its interval."""
+        if math.isinf(self.variance):
+            return math.inf
+        return math.exp(student(self.freedom) * math.sqrt(self.variance))
+
+    def __add__(self, other: MedianError) -> MedianError:
+        """Return the error of the ratio of two medians (Welch 1947)."""
+        variance = self.variance + other.variance
+        if not variance or math.isinf(variance):
+            return MedianError(variance=variance, freedom=1)
+        parts = [(each.variance / variance) ** 2 / each.freedom for each in (self, other)]
+        return MedianError(variance=variance, freedom=1 / sum(parts))
+
+
+def median_error(samples_ms: Samples, rounds: Sequence[int] = ()) -> MedianError:
+    """Return the error of the median of frames, in the order they came; infinite for one frame."""
+    samples = np.maximum(np.asarray(samples_ms, np.float64), 1e-6)
+    taken = np.split(samples, np.cumsum(rounds)[:-1]) if len(rounds) > 1 else [samples]
+    if len(taken) < FEWEST_ROUNDS:
+        pieces = BATCHES // len(taken)
+        taken = [part for each in taken for part in np.array_split(each, pieces)]
+    logs = np.array([math.log(np.median(batch)) for batch in taken if len(batch)])
+    if len(logs) < 2:
+        return MedianError(variance=math.inf, freedom=1)
+    between = float(logs.var(ddof=1)) / len(logs)
+    return MedianError(variance=max(between, _least_variance(samples)), freedom=len(logs) - 1)
+
+
+def _least_variance(samples: NDArray[np.float64]) -> float:
+    """Of the logarithm of the median, if every frame were drawn by itself."""
+    deviations = 2
+    middle, half = (len(samples) - 1) / 2, deviations * math.sqrt(len(samples)) / 2
+    ends = max(0, math.floor(middle - half)), min(len(samples) - 1, math.ceil(middle + half))
+    low, high = np.partition(samples, ends)[list(ends)]
+    return (math.log(high / low) / (2 * deviations)) ** 2
+
+
+@cache
+def student(freedom: float) -> float:
+    """Return the bound of the middle 95 % of Student's t with so many degrees of freedom."""
+    # With x = sqrt(freedom) * tan(angle) the density is a power of the cosine.
+    angles = np.linspace(0, math.pi / 2, 20_001)
+    density = np.cos(angles) ** (freedom - 1)
+    area = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return math.sqrt(freedom) * math.tan(float(np.interp(LEVEL, area / area[-1], angles)))
 
 
 def unresolved(count: int) -> list[str]:

@@ -74,7 +74,10 @@ def make_shots() -> MakeShots:
 
 @pytest.fixture
 def make_measured(make_shots: MakeShots) -> Callable[..., Measured]:
-    """make(times_ms, target="1080p", method="fsr1", scale="2", status="complete", limits_ms=())."""
+    """make(times_ms, target="1080p", method="fsr1", scale="2", status="complete", limits_ms=()).
+
+    `rounds=3` makes three rounds of a third of the times each.
+    """
 
     def make(
         times_ms: Sequence[float],
@@ -84,10 +87,12 @@ def make_measured(make_shots: MakeShots) -> Callable[..., Measured]:
         scale: str = "2",
         status: Status = "complete",
         limits_ms: Sequence[float] = (),
+        rounds: int = 1,
     ) -> Measured:
-        shots = make_shots(times_ms)
+        each = len(times_ms) // rounds
+        shots = [make_shots(times_ms[at * each : (at + 1) * each]) for at in range(rounds)]
         case = make_case(target, method, scale)
-        return describe(case, shots, status=status, limits_ms=limits_ms)
+        return describe(case, *shots, status=status, limits_ms=limits_ms)
 
     return make
 

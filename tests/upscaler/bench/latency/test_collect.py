@@ -24,6 +24,22 @@ def test_the_parts_of_a_frame_add_up(make_shots: MakeShots) -> None:
     assert times.call_ms == [0.05, 0.05]
 
 
+def test_rounds_follow_one_another_without_a_gap(case: Case, make_shots: MakeShots) -> None:
+    rounds = [make_shots([5.0, 7.5]), make_shots([6.0]), make_shots([50.0, 8.0])]
+    rounds[0][1].timing, rounds[0][1].dropped = None, True
+    measured = describe(case, *rounds, status="complete")
+    # The second begins when another frame would have been sent, the third when it has come.
+    assert measured.times.at_ms == [0.0, 40.0, 46.0, 66.0]
+    assert measured.times.total_ms == [5.0, 6.0, 50.0, 8.0]
+    assert measured.times.dropped_at_ms == [20.0]
+    assert measured.times.rounds == [1, 1, 2]
+
+
+def test_a_pause_between_rounds_is_no_lost_rate(case: Case, make_shots: MakeShots) -> None:
+    rounds = [make_shots([30.0] * 50) for _ in range(4)]
+    assert describe(case, *rounds, status="complete", fps=50).warnings == []
+
+
 def test_figures_and_stages(case: Case, make_shots: MakeShots) -> None:
     measured = describe(case, make_shots([5.0] * 200), status="complete", limits_ms=[4])
     assert measured.key == "1080p/2x/fsr1"

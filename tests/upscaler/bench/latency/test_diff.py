@@ -34,12 +34,30 @@ def test_verdicts(
     assert bool(compare_runs(before, after).slower) == (verdict == "slower")
 
 
+def test_a_build_against_itself_differs_as_seldom_as_it_says(
+    make_measured: MakeMeasured, make_run: MakeRun
+) -> None:
+    # Three rounds whose medians differ by 10 %, as on a machine that does other things as well.
+    random = np.random.default_rng(11)
+    wrong = 0
+    for _ in range(100):
+        taken = [np.repeat(10 * np.exp(random.normal(0, 0.1, 3)), 10) for _ in range(2)]
+        runs = [make_run(make_measured(each, rounds=3)) for each in taken]
+        (difference,) = compare_runs(*runs, tolerance=0).differences
+        wrong += difference.verdict != "no difference"
+    assert wrong <= 10  # 5 are to be expected without a tolerance, and 11 or more in 1 % of cases
+
+
 def test_a_wide_interval_is_no_verdict(make_measured: MakeMeasured, make_run: MakeRun) -> None:
     before = make_run(make_measured(times(10, 1, 0.6)))
     after = make_run(make_measured(times(11, 2, 0.6)))
     (difference,) = compare_runs(before, after).differences
     assert difference.verdict == "no difference"
     assert "warnings in A and B" in difference.notes
+    low, high = f"{difference.low - 1:+.0%}", f"{difference.high - 1:+.0%}"
+    assert difference.notes[0] == f"cannot exclude {low} to {high}"
+    (same,) = compare_runs(before, before, tolerance=0.9).differences
+    assert same.notes == ("warnings in A and B",)
 
 
 def test_without_tolerance_the_interval_alone_decides(

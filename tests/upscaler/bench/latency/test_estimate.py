@@ -25,6 +25,15 @@ def test_what_is_not_known_takes_its_share(plan: Plan) -> None:
     assert estimate.left_s(done=50, spent_s=2) == 2 + 56
 
 
+def test_rounds_are_left(plan: Plan, make_measured: MakeMeasured) -> None:
+    estimate = Estimate(plan.cases, frames=100, seconds=60, fps=None, rounds=2)
+    for target in ("540p", "1080p"):
+        estimate.learn(replace(make_measured([10.0] * 50, target=target), took_s=0.5), 1.0)
+    assert estimate.left_s(done=0, spent_s=0) == pytest.approx(2 * OPENING_S + 0.125 + 0.5)
+    estimate.learn(replace(make_measured([10.0] * 50), took_s=0.5, status="failed"), 2.0)
+    assert estimate.left_s(done=0, spent_s=0) == pytest.approx(OPENING_S + 0.125)
+
+
 def test_a_method_is_known_by_its_pixels(plan: Plan, make_measured: MakeMeasured) -> None:
     estimate = Estimate(plan.cases, frames=100, seconds=60, fps=None)
     seen = replace(make_measured([10.0] * 100, target="540p"), took_s=1.0)

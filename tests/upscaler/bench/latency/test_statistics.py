@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from upscaler.bench.latency.statistics import (
-    bootstrap_medians,
     doubts,
+    median_error,
     share_past,
+    student,
     summarise,
     unresolved,
 )
@@ -46,23 +49,52 @@ def test_one_frame_is_enough() -> None:
     assert (summary.std_ms, summary.low_integral_fps) == (0, 250)
 
 
-def test_the_interval_of_a_median_covers_it() -> None:
+def test_student_is_that_of_the_tables() -> None:
+    known = {1: 12.706, 2: 4.303, 5: 2.571, 10: 2.228, 30: 2.042}
+    for freedom, bound in known.items():
+        assert student(freedom) == pytest.approx(bound, abs=1e-3)
+
+
+def series(random: np.random.Generator, memory: float, rounds: int, wander: float) -> np.ndarray:
+    """300 frames of about 10 ms: each resembles the one before, and rounds differ by `wander`."""
+    frames = 300 // rounds
+    noise = random.normal(0, 0.03, (frames, rounds))
+    for before, now in pairwise(noise):
+        now[:] = memory * before + np.sqrt(1 - memory**2) * now
+    return 10 * np.exp(noise + random.normal(0, wander, rounds)).T.ravel()
+
+
+@pytest.mark.parametrize(
+    ("memory", "rounds", "wander"),
+    [(0.0, 1, 0.0), (0.8, 1, 0.0), (0.0, 3, 0.05), (0.97, 3, 0.05), (0.8, 5, 0.3)],
+)
+def test_the_interval_covers_the_median_of_frames_that_resemble_one_another(
+    memory: float, rounds: int, wander: float
+) -> None:
     random = np.random.default_rng(5)
+    sizes = [300 // rounds] * rounds
     covered = 0
-    for _ in range(60):
-        summary = summarise(random.normal(20, 3, 100))
-        covered += summary.p50_low_ms <= 20 <= summary.p50_high_ms
-    assert covered >= 53  # 95 % of 60 are 57; chance of fewer than 53 is 2 %, and the seed is fixed
+    for _ in range(200):
+        summary = summarise(series(random, memory, rounds, wander), rounds=sizes)
+        covered += summary.p50_low_ms <= 10 <= summary.p50_high_ms
+    assert covered >= 182  # 190 are to be expected, and 182 or fewer in one case of 100
 
 
-def test_blocks_make_the_interval_of_a_wandering_run_wide() -> None:
-    wandering = 10 + np.sin(np.arange(400) / 40)
-    blocks = bootstrap_medians(wandering)
-    shuffled = bootstrap_medians(np.random.default_rng(1).permutation(wandering))
-    assert np.ptp(np.quantile(blocks, (0.025, 0.975))) > 2 * np.ptp(
-        np.quantile(shuffled, (0.025, 0.975))
-    )
-    assert np.array_equal(blocks, bootstrap_medians(wandering))
+def test_what_differs_between_rounds_counts_and_their_length_does_not() -> None:
+    rounds = np.array([10.0, 11.0, 12.0])
+    short, long = (median_error(np.repeat(rounds, each), [each] * 3) for each in (5, 500))
+    assert short == long
+    assert short.freedom == 2
+    assert short.factor > 1.2
+    assert median_error([10.0] * 30, [10] * 3).factor == 1
+    assert np.isinf(median_error([10.0]).factor)
+
+
+@pytest.mark.parametrize(("fast", "certain"), [(51, False), (70, True)])
+def test_rounds_that_may_agree_by_chance(fast: int, *, certain: bool) -> None:
+    # A frame takes 10 or 20 ms, as with a screen that waits for its refresh; all medians are 10.
+    frames = ([10.0] * fast + [20.0] * (100 - fast)) * 3
+    assert (median_error(frames, [100] * 3).factor == 1) == certain
 
 
 def test_a_limit_itself_is_not_past_it() -> None:
