@@ -32,8 +32,8 @@ METHODS = ("nearest", "fsr1", "quicksrnet-small")
 SCALE = "2"
 NONE, UNWATCHED, WATCHED = "no viewer", "serve --viewer, nobody watches", "one page open"
 WARM_UP_S = 0.2
-STEADY = 2
-"""Pictures that a page has drawn before its turn is timed: its sessions are open by then."""
+SETTLE_S = 3.0
+"""Time of an open page to learn how busy the service is, before a turn that is as long."""
 LONGEST_WAIT_S = 120.0
 
 
@@ -71,11 +71,10 @@ def run(
         plain = stack.enter_context(ServiceProcess(arguments))
         viewed = stack.enter_context(ServiceProcess([*arguments, "--viewer", "0"]))
         url = next(line.split()[1] for line in viewed.banner if line.startswith("view"))
-        clients = {
-            (method, service): stack.enter_context(_client(service.endpoint, size, method))
-            for method in chosen
-            for service in (plain, viewed)
-        }
+        for method in chosen:
+            for service in (plain, viewed):
+                # They send nothing: they keep the upscalers, which turns then need not load.
+                stack.enter_context(_client(service.endpoint, size, method))
         bar = stack.enter_context(progress())
         task = bar.add_task("with and without a viewer", total=rounds * len(chosen) * 3)
         for turn in range(rounds):
@@ -83,14 +82,17 @@ def run(
                 turns = [NONE, UNWATCHED, WATCHED]
                 for kind in turns[turn % 3 :] + turns[: turn % 3]:
                     service = plain if kind == NONE else viewed
-                    client = clients[method, service]
+                    # A session of its own: the page keeps to what is left over by the rate of the
+                    # last frames, and that must not span turns in which others had theirs.
+                    with _client(service.endpoint, size, method) as client:
+                        if kind == WATCHED:
+                            pictures, rate = _watched(client, url, method, seconds)
+                            found.pictures.append(pictures)
+                        else:
+                            frames_a_second([client], WARM_UP_S)
+                            rate = frames_a_second([client], seconds)
                     if kind == WATCHED:
-                        pictures, rate = _watched(client, url, method, seconds)
-                        found.pictures.append(pictures)
                         _wait_until_unwatched(viewed.endpoint)
-                    else:
-                        frames_a_second([client], WARM_UP_S)
-                        rate = frames_a_second([client], seconds)
                     found.frames[kind].append(rate)
                     bar.advance(task)
     title = (
@@ -133,34 +135,31 @@ def _watched(client: Client, url: str, method: str, seconds: float) -> tuple[flo
     """
     with OpenPage(url, left=_other(method), right=method) as page:
 
-        def wait_for(pictures: int) -> Callable[[], bool]:
-            """Return what says whether the page has not got so many yet."""
+        def until_a_picture() -> Callable[[], bool]:
+            """Return what says, from when it is first asked, whether the next one is to come."""
             ends_s = time.perf_counter() + seconds + LONGEST_WAIT_S
+            wanted = 0
 
             def waiting() -> bool:
-                if page.ended:
-                    return False
+                nonlocal wanted
+                wanted = wanted or page.pictures + 1
                 if time.perf_counter() > ends_s:
                     msg = (
-                        f"the page got {page.pictures} pictures in {LONGEST_WAIT_S:g} s; choose a "
-                        "smaller --size or a quicker --method"
+                        f"the page got no picture for {LONGEST_WAIT_S:g} s; choose a smaller "
+                        "--size or a quicker --method"
                     )
                     raise ServiceTimeoutError(msg)
-                return page.pictures < pictures
+                return page.pictures < wanted and not page.ended
 
             return waiting
 
-        frames_a_second([client], 0, more=wait_for(STEADY))
+        # The first two take longer: the page opens its sessions for them.
+        for _ in range(2):
+            frames_a_second([client], 0, more=until_a_picture())
+        frames_a_second([client], min(seconds, SETTLE_S), more=until_a_picture())
         page.check()
         before, began_s = page.pictures, time.perf_counter()
-        last: Callable[[], bool] | None = None
-
-        def until_the_next() -> bool:
-            nonlocal last
-            last = last or wait_for(page.pictures + 1)
-            return last()
-
-        rate = frames_a_second([client], seconds, more=until_the_next)
+        rate = frames_a_second([client], seconds, more=until_a_picture())
         page.check()
         pictures = (page.pictures - before) / (time.perf_counter() - began_s)
     return pictures, rate
