@@ -12,8 +12,9 @@ name or file and REPORT its JSON, all three in UTF-8. Every header starts with t
     8  4  size of the whole header in bytes
     12 4  zero
 
-The `layout` of each message lists its remaining fields in order; `c/upscaler_protocol.h` beside
-this file is the same in C. Times are nanoseconds on the machine's monotonic clock, 0 if unknown.
+The `layout` of each message lists its remaining fields in order; `SPEC.md` and `c/upscaler.h`
+beside this file say the same in words and in C. Times are nanoseconds on the machine's monotonic
+clock, 0 if unknown.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 
-from protocol.errors import BadRequestError, ErrorCode
+from protocol.errors import BadRequestError, ErrorCode, ServiceError
 from protocol.frames import Size
 from protocol.messages import Result, Welcome
 from protocol.session import max_stride
@@ -52,11 +52,12 @@ class ClientSlots:
     """Pairs of slots in the segment that a welcome offers; without one, memory for frames alone."""
 
     def __init__(self, welcome: Welcome, shape: tuple[int, int, int]) -> None:
-        """`shape` is the frames'; raises ServiceError when the segment cannot be mapped."""
+        """`shape` is the frames'; raises ServiceError for a segment that is no use for them."""
         self._shape = shape
         self.shared = bool(welcome.segment)
         row = shape[1] * shape[2]
         if self.shared:
+            _check_slots(welcome, row * shape[0])
             count = welcome.slot_count
             sizes = {
                 "slot_count": count,
@@ -189,6 +190,22 @@ class ClientSlots:
         self._roots[slot] = self._views[slot] = None
         if len(self._by_id) > MANY_IDS:
             self._by_id.clear()
+
+
+def _check_slots(welcome: Welcome, frame_bytes: int) -> None:
+    """Raise ServiceError (UNSUPPORTED_TRANSPORT) for slots that frames or results do not fit in."""
+    result_bytes = welcome.upscaled.pixels * welcome.pixel_format.channels
+    if (
+        welcome.slot_count < 1
+        or welcome.slot_bytes < frame_bytes
+        or welcome.result_slot_bytes < result_bytes
+    ):
+        msg = (
+            f"the service offers {welcome.slot_count} slots of {welcome.slot_bytes} and "
+            f"{welcome.result_slot_bytes} bytes, which a frame of {frame_bytes} and its result of "
+            f"{result_bytes} do not fit in"
+        )
+        raise ServiceError(msg, code=ErrorCode.UNSUPPORTED_TRANSPORT)
 
 
 def _address(frame: Frame) -> int:

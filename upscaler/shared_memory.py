@@ -87,7 +87,7 @@ class Segment:
                 return cls(name, mmap.mmap(descriptor, size), path=path)
             finally:
                 os.close(descriptor)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             msg = f"the service's shared memory cannot be mapped here ({reason})"
             raise ServiceError(msg, code=ErrorCode.UNSUPPORTED_TRANSPORT) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import signal
 import socket
@@ -305,6 +306,24 @@ def test_the_service_ends_cleanly_and_says_goodbye(number: signal.Signals) -> No
         client.close()
         assert service.close() == 0
         assert "Traceback" not in service.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals one thread as Linux can")
+def test_a_signal_that_does_not_wake_the_main_thread_ends_the_service() -> None:
+    with ServiceProcess(["--method", "nearest"]) as service:
+        with Client(service.endpoint, size=(64, 36)) as client:
+            client.upscale(np.zeros((36, 64, 3), np.uint8))
+        libc = ctypes.CDLL(None, use_errno=True)
+        for task in Path(f"/proc/{service.pid}/task").iterdir():
+            status = (task / "status").read_text()
+            mask = int(status.partition("SigBlk:")[2].split(maxsplit=1)[0], 16)
+            blocked = mask >> (signal.SIGTERM - 1) & 1
+            if int(task.name) != service.pid and not blocked:  # ZeroMQ's threads block all
+                number = int(signal.SIGTERM)
+                assert libc.tgkill(service.pid, int(task.name), number) == 0
+                service.send_signal(0)  # so that `close` only waits
+                break
+        assert service.close() == 0
 
 
 def test_nobody_there_is_said_within_the_timeout(tmp_path: Path) -> None:

@@ -11,14 +11,13 @@ import pytest
 from protocol import errors, frames, messages
 from protocol.wire import text
 
-HEADER = Path(messages.__file__).parent / "c" / "upscaler_protocol.h"
+HEADER = Path(messages.__file__).parent / "c" / "upscaler.h"
 STRUCTS = {
     "hello": messages.Hello,
     "welcome": messages.Welcome,
     "frame": messages.Frame,
     "result": messages.Result,
     "error": messages.Failure,
-    "load": messages.Load,
 }
 FIELDS = {
     "hello": ["scale_numerator", "pixel_format", "credits", "method", "fallback", "client"],
@@ -26,7 +25,6 @@ FIELDS = {
     "frame": ["submitted_ns", "deadline_ns", "width", "stride", "slot", "pixel_format"],
     "result": ["submitted_ns", "returned_ns", "deadline_ns", "width", "slot", "outcome"],
     "error": ["frame_id", "code"],
-    "load": ["token"],
 }
 OFFSETS = {
     "hello": [24, 28, 32, 40, 136, 232],
@@ -34,7 +32,6 @@ OFFSETS = {
     "frame": [24, 32, 40, 48, 52, 54],
     "result": [24, 56, 64, 72, 84, 87],
     "error": [16, 24],
-    "load": [16],
 }
 
 

@@ -1,6 +1,7 @@
 """Two bare ZeroMQ sockets in two processes, as the floor of what a round trip can take here.
 
-`python -m upscaler.bench.bare ENDPOINT` is the other process: it sends back what it gets.
+`python -m upscaler.bench.bare ENDPOINT BYTES` is the other process: it sends headers back as they
+come, and a result of so many bytes for a header with pixels.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import sys
 import time
 from typing import Self
 
+import numpy as np
+
 from protocol.errors import ServiceError
+from protocol.frames import MAX_PIXELS
+from upscaler.contract import Frame
 from upscaler.transport import DealerTransport, RouterTransport
 
 HEADER_BYTES = 88
@@ -19,10 +24,11 @@ WARM_UP = 50
 
 
 class BareEcho:
-    """A process that echoes at `endpoint`, for the length of a `with` block."""
+    """A process that answers at `endpoint`, for the length of a `with` block."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", __name__, endpoint])  # noqa: S603
+    def __init__(self, endpoint: str, *, result_bytes: int) -> None:
+        command = [sys.executable, "-m", __name__, endpoint, str(result_bytes)]
+        self._process = subprocess.Popen(command)  # noqa: S603
         self._socket = DealerTransport(endpoint)
 
     def __enter__(self) -> Self:
@@ -35,27 +41,32 @@ class BareEcho:
         self._process.terminate()
         self._process.wait()
 
-    def round_trip_ms(self) -> float:
-        """Time for a header to go there and come back."""
+    def round_trip_ms(self, frame: Frame | None = None) -> float:
+        """Time for a header to go there and come back, or for a frame to, and a result."""
+        parts = [bytes(HEADER_BYTES)] if frame is None else [bytes(HEADER_BYTES), frame]
         began_ns = time.perf_counter_ns()
-        self._socket.send([bytes(HEADER_BYTES)], timeout_s=30)
+        self._socket.send(parts, timeout_s=30, copy=frame is None)
         if self._socket.receive(30) is None:
-            msg = "the echoing process does not answer; run the benchmark again"
+            msg = "the answering process does not answer; run the benchmark again"
             raise ServiceError(msg)
         return (time.perf_counter_ns() - began_ns) / 1e6
 
 
-def echo(endpoint: str) -> None:
-    """Send back every message, until the process is ended."""
-    transport = RouterTransport(endpoint, max_part_bytes=HEADER_BYTES)
+def answer(endpoint: str, result_bytes: int) -> None:
+    """Answer every message, until the process is ended."""
+    transport = RouterTransport(endpoint, max_part_bytes=MAX_PIXELS * 4)
+    result = np.ones(result_bytes, np.uint8)
     while True:
         received = transport.receive()
         if received is None:
             transport.wait(1.0)
             continue
-        peer, parts = received
-        transport.send(peer, [bytes(part) for part in parts])
+        peer, (header, *pixels) = received
+        if pixels:
+            transport.send_pixels(peer, bytes(header), result)
+        else:
+            transport.send(peer, [bytes(header)])
 
 
 if __name__ == "__main__":
-    echo(sys.argv[1])
+    answer(sys.argv[1], int(sys.argv[2]))

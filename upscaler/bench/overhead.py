@@ -1,7 +1,7 @@
 """`upscaler bench overhead`: what the service adds to the upscaler, stage by stage.
 
 Everything that is compared is measured in turns, frame by frame, so that a machine's moods hit all
-of it: shared memory, pixels inline, and two bare ZeroMQ sockets as the floor.
+of it: shared memory, pixels inline, and two bare ZeroMQ sockets with as much, as the floors.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def run(
             ServiceProcess(["--engine", engine], bind=endpoint("upscaler"))
         )
         bare_at = "tcp://127.0.0.1:5569" if tcp else endpoint("bare")
-        bare = stack.enter_context(BareEcho(bare_at))
+        bare = stack.enter_context(BareEcho(bare_at, result_bytes=target.pixels * colour.channels))
         contestants = []
         for method in methods or METHODS:
             for transport in TRANSPORTS:
@@ -109,13 +109,14 @@ def run(
 
 def _measure(
     contestants: Sequence[Contestant], bare: BareEcho, frame: Frame, rounds: int
-) -> list[float]:
-    bare_ms = []
+) -> dict[str, list[float]]:
+    bare_ms: dict[str, list[float]] = {transport: [] for transport in TRANSPORTS}
     with progress() as bar:
         for turn in bar.track(range(rounds + WARM_UP), description="round trips"):
-            spent_ms = bare.round_trip_ms()
-            if turn >= WARM_UP:
-                bare_ms.append(spent_ms)
+            for transport in TRANSPORTS:
+                spent_ms = bare.round_trip_ms(frame if transport == "inline" else None)
+                if turn >= WARM_UP:
+                    bare_ms[transport].append(spent_ms)
             for each in contestants:
                 # As a game would: its frame is rendered into the slot before the clock starts.
                 slot = each.client.acquire()
@@ -129,29 +130,34 @@ def _measure(
     return bare_ms
 
 
-def _overheads(contestants: Sequence[Contestant], bare_ms: list[float], title: str) -> Table:
+def _overheads(
+    contestants: Sequence[Contestant], bare_ms: dict[str, list[float]], title: str
+) -> Table:
     shown = table(
         title,
         *("method", "round trip p50", "p99", "upscaling p50", "overhead p50", "p90", "p99 ms"),
         "x bare",
     )
-    floor = percentiles(bare_ms)
+    floors = {transport: percentiles(times_ms) for transport, times_ms in bare_ms.items()}
     for each in contestants:
         total = percentiles([timing.total_ms for timing in each.timings])
         inner = percentiles([timing.upscaling_ms for timing in each.timings])
         outer = percentiles([timing.overhead_ms for timing in each.timings])
+        floor = floors[each.client.transport]
         values = [total.p50_ms, total.p99_ms, inner.p50_ms]
         values += [outer.p50_ms, outer.p90_ms, outer.p99_ms]
         cells = [f"{value:.2f}" for value in values]
         shown.add_row(each.label, *cells, f"{outer.p50_ms / floor.p50_ms:.1f}")
     shown.add_section()
-    shown.add_row(
-        "two bare ZeroMQ sockets, headers only",
-        *(f"{value:.2f}" for value in (floor.p50_ms, floor.p99_ms)),
-        "",
-        *(f"{value:.2f}" for value in (floor.p50_ms, floor.p90_ms, floor.p99_ms)),
-        "1.0",
-    )
+    for transport, floor in floors.items():
+        carried = "headers only" if transport == "shm" else "as many pixels"
+        shown.add_row(
+            f"two bare ZeroMQ sockets, {carried}",
+            *(f"{value:.2f}" for value in (floor.p50_ms, floor.p99_ms)),
+            "",
+            *(f"{value:.2f}" for value in (floor.p50_ms, floor.p90_ms, floor.p99_ms)),
+            "1.0",
+        )
     return shown
 
 

@@ -21,14 +21,14 @@ def show() -> None:
     if kept:
         console.print(shown)
     total = sum(each.bytes for each in kept) / 2**20
-    print(f"{len(kept)} contexts, {total:.1f} MiB in {cache.folder}")  # noqa: T201
+    print(f"{_contexts(len(kept))}, {total:.1f} MiB in {cache.folder}")  # noqa: T201
 
 
 def clear() -> None:
     """Remove all contexts and say how many; OSError names one that cannot be removed."""
     cache = ContextCache(cache_folder())
     count, size = cache.clear()
-    print(f"removed {count} contexts, {size / 2**20:.1f} MiB, from {cache.folder}")  # noqa: T201
+    print(f"removed {_contexts(count)}, {size / 2**20:.1f} MiB, from {cache.folder}")  # noqa: T201
 
 
 def _cells(kept: Kept) -> list[str]:
@@ -47,3 +47,7 @@ def _cells(kept: Kept) -> list[str]:
         used,
         "whole",
     ]
+
+
+def _contexts(count: int) -> str:
+    return f"{count} context{'s' * (count != 1)}"

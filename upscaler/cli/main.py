@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from upscaler.cli import capture_commands, service_commands
+from upscaler.cli import capture_commands, conformance_commands, service_commands
 from upscaler.cli.bench_commands import bench
 from upscaler.cli.npu_commands import cache, npu
 from upscaler.cli.options import (
@@ -37,6 +37,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(npu, name="npu")
 service_commands.register(app, DEFAULT_ENDPOINT)
 capture_commands.register(app)
+conformance_commands.register(app)
 app.add_typer(cache, name="cache")
 
 Models = Annotated[

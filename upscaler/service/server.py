@@ -52,6 +52,9 @@ from upscaler.transport import DELIVERED, RouterTransport, Sent
 
 log = logging.getLogger(__name__)
 
+SIGNALS_S = 0.5
+"""How long the main thread waits at most without looking for signals, whose handlers run on it: one
+that comes just before a wait, or on another thread, does not end it."""
 MOST_RECEIVING_NS = 2_000_000
 """How long messages are taken before frames, results and sessions have their turn."""
 
@@ -134,8 +137,12 @@ class Service:
 
     def _serve(self) -> None:
         while True:
-            with self._leading:
+            while not self._leading.acquire(timeout=SIGNALS_S):
+                pass
+            try:
                 job = self._listen()
+            finally:
+                self._leading.release()
             if job is None:
                 return
             while job is not None:

@@ -43,7 +43,7 @@ def test_what_runs_on_the_npu_is_kept_listed_and_cleared(tmp_path: Path) -> None
         assert (read_image(tmp_path / name) == read_image(tmp_path / "uncached.png")).all()
     (kept,) = (folder / "contexts").iterdir()
     listed = upscaler(folder, "cache", "list").stdout
-    assert f"1 contexts, 0.1 MiB in {folder}/contexts" in listed
+    assert f"1 context, 0.1 MiB in {folder}/contexts" in listed
     (line,) = [line for line in listed.splitlines() if "quicksrnet-small-x2" in line]
     for word in ("40x24", "bgr8", "whole"):
         assert word in line
@@ -54,5 +54,5 @@ def test_what_runs_on_the_npu_is_kept_listed_and_cleared(tmp_path: Path) -> None
     (folder / "contexts" / "mine").touch()
     cleared = upscaler(folder, "cache", "clear")
     assert cleared.returncode == 0
-    assert cleared.stdout.startswith("removed 1 contexts, ")
+    assert cleared.stdout.startswith("removed 1 context, ")
     assert [each.name for each in (folder / "contexts").iterdir()] == ["mine"]
