@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,28 @@ def test_a_window_that_changes_its_size_ends_the_frames(show_window: Show) -> No
         window.do("resize 200 100")
         assert next(frames, None) is None
         assert source.resized == Size(200, 100)
+
+
+@pytest.mark.parametrize(("command", "seen"), [("move 300 200", 1), ("close", 0)])
+def test_a_window_that_goes_while_it_is_captured(
+    show_window: Show, command: str, seen: int
+) -> None:
+    window = show_window("game")
+    with open_titled("game") as source:
+        grab, commands = source._grab, [command]
+
+        def grab_too_late(region: Region) -> Any:
+            if commands:
+                window.do(commands.pop())
+            return grab(region)
+
+        source._grab = grab_too_late  # type: ignore[method-assign]
+        frames = []
+        with suppress(CaptureError):
+            frames.append(next(iter(source)).pixels)
+    assert len(frames) == seen
+    for frame in frames:
+        assert colours(frame) == (BLUE_INVERSE, BLUE)
 
 
 def test_a_window_that_closes_is_said(show_window: Show) -> None:
