@@ -1,6 +1,6 @@
 """Writes seeds for protocol/c/fuzz_replies.c: sessions as the Python codec puts them into words.
 
-    python tests/protocol/fuzz_seeds.py FOLDER
+python tests/protocol/fuzz_seeds.py FOLDER
 """
 
 from __future__ import annotations
