@@ -1,12 +1,17 @@
 /* A game in C that does what games should and should not; test_c_header.py runs it.
  *
- *     c_client formats|wrong|refused|lost ENDPOINT [shm|inline]
+ *     c_client formats|signals|wrong|refused|lost ENDPOINT shm|inline
  *     c_client upscale ENDPOINT shm|inline METHOD WIDTH HEIGHT < rgba8 > rgba8, twice the size
  *
- * `lost` says on stdout how far it is, and waits for a line on stdin while the service is killed.
+ * `signals` is `formats`, interrupted two thousand times a second. `lost` says on stdout how far it
+ * is, and waits for a line on stdin while the service is killed.
  */
+#define _GNU_SOURCE /* for setitimer */
 #define UPSCALER_IMPLEMENTATION
 #include "upscaler.h"
+
+#include <signal.h>
+#include <sys/time.h>
 
 #include "c_client.h"
 
@@ -154,6 +159,25 @@ static void formats(const char *endpoint, const char *transport) {
     }
 }
 
+static volatile sig_atomic_t interruptions;
+
+static void interrupt(int number) {
+    (void)number;
+    interruptions++;
+}
+
+static void signals(const char *endpoint, const char *transport) {
+    const struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = interrupt; /* without SA_RESTART: calls return EINTR */
+    EXPECT(sigaction(SIGALRM, &action, NULL) == 0);
+    EXPECT(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    formats(endpoint, transport);
+    EXPECT(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    EXPECT(interruptions > 0);
+}
+
 static void upscale(const char *endpoint, const char *transport, char **arguments) {
     upscaler_options options = options_for(endpoint, transport);
     upscaler_image frame;
@@ -265,6 +289,7 @@ int main(int count, char **arguments) {
     const char *const scenario = count > 2 ? arguments[1] : "";
     const char *const transport = count > 3 ? arguments[3] : "";
     if (!strcmp(scenario, "formats")) formats(arguments[2], transport);
+    if (!strcmp(scenario, "signals")) signals(arguments[2], transport);
     if (!strcmp(scenario, "wrong")) wrong(arguments[2], transport);
     if (!strcmp(scenario, "refused")) refused(arguments[2], transport);
     if (!strcmp(scenario, "lost")) lost(arguments[2], transport);

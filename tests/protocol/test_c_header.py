@@ -106,7 +106,7 @@ def test_no_compiler_warns(compiler: str, language: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("transport", ["shm", "inline"])
-@pytest.mark.parametrize("scenario", ["formats", "wrong", "refused"])
+@pytest.mark.parametrize("scenario", ["formats", "signals", "wrong", "refused"])
 def test_a_game_in_c(c_client: str, service: ServiceProcess, scenario: str, transport: str) -> None:
     assert passes(c_client, scenario, service.endpoint, transport) == b""
 
@@ -124,6 +124,18 @@ def test_results_are_those_of_the_filters(
     command = [c_client, "upscale", service.endpoint, transport, method, "46", "34"]
     got = np.frombuffer(passes(*command, given=frame.tobytes()), np.uint8)
     assert np.array_equal(got.reshape(wanted.shape), wanted)
+
+
+def test_the_example_prints_its_stages(
+    compiler: str, service: ServiceProcess, tmp_path: Path
+) -> None:
+    source = HERE.parents[1] / "examples" / "c" / "latency.c"
+    program = str(build(compiler, tmp_path / "latency", source))
+    said = passes(program, service.endpoint, "nearest", "shm", "64x36", "20", "500").decode()
+    assert re.match(r"nearest on .*, shared memory, to 128x72: 20 frames at \d+\.\d fps\n", said)
+    shown = [line.split() for line in said.splitlines()[2:]]
+    assert [name for name, *_ in shown[-2:]] == ["total", "overhead"]
+    assert all(float(p50) <= float(p95) <= float(p99) for _, p50, p95, p99 in shown)
 
 
 def test_a_service_that_is_killed_comes_back_and_ends(c_client: str, tmp_path: Path) -> None:
