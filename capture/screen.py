@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from protocol.frames import PixelFormat, Size, check_size
 DEFAULT_FPS = 30.0
 HIDDEN = "the window is minimised or hidden"
 OUTSIDE = "the window is outside the screen"
+LOOKS = 3
+"""At a window that moves while it is captured; one that never stands still is taken as it is."""
 
 
 class ScreenSource(BaseSource):
@@ -61,10 +64,9 @@ class ScreenSource(BaseSource):
         last: tuple[bytearray, Region] | None = None
         shown: Pixels = np.zeros(self.size.shape(self.pixel_format), np.uint8)
         while True:
-            region = self._where()
+            region, raw, captured_ns = self._look()
             if self.resized is not None:
                 return
-            captured_ns = time.perf_counter_ns()
             time_s = (captured_ns - began_ns) / 1e9
             if region is None:  # nothing to be seen: what was seen last stays
                 yield CapturedFrame(
@@ -72,7 +74,6 @@ class ScreenSource(BaseSource):
                 )
                 continue
             visible = _intersection(region, self._screen)
-            raw = self._grab(visible)
             inside = Region(
                 left=visible.left - region.left,
                 top=visible.top - region.top,
@@ -90,9 +91,26 @@ class ScreenSource(BaseSource):
 
     def close(self) -> None:
         """Disconnect from the display. Idempotent."""
-        self._grabber.close()
+        from mss import ScreenShotError
+
+        with suppress(ScreenShotError, OSError):  # it has gone by itself
+            self._grabber.close()
         if self._window is not None:
             self._window.close()
+
+    def _look(self) -> tuple[Region | None, bytearray, int]:
+        """Where it is, what is seen there, and when; no region while there is nothing to see.
+
+        A window that moves or closes while it is looked at has left something else in its place.
+        """
+        for _ in range(LOOKS):
+            region, captured_ns = self._where(), time.perf_counter_ns()
+            if region is None:
+                return None, bytearray(), captured_ns
+            raw = self._grab(_intersection(region, self._screen))
+            if self._window is None or self._window.region() == region:
+                break
+        return region, raw, captured_ns
 
     def _where(self) -> Region | None:
         """The part of the screen that is wanted now; None while it cannot be seen."""
@@ -118,6 +136,9 @@ class ScreenSource(BaseSource):
             if self._window is not None:
                 self._window.region()  # has its own words when it has gone
             msg = f"cannot capture {region}: {_line(error)}"
+            raise CaptureError(msg) from error
+        except AssertionError as error:  # mss's word for a connection without an answer
+            msg = f"cannot capture {region}: the display has gone"
             raise CaptureError(msg) from error
         return raw
 

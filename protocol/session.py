@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.errors import ErrorCode, ProtocolError, ServiceError
-from protocol.frames import PixelFormat, Size
+from protocol.frames import PixelFormat, Size, upscaled_size
 from protocol.messages import (
     INLINE_SLOT,
     Bye,
@@ -258,8 +258,9 @@ class ClientSession:
         """
         message = decode(parts[0])
         if isinstance(message, Welcome):
-            self.state = next_state(self.state, Event.WELCOME)
-            self.welcome = message
+            state = next_state(self.state, Event.WELCOME)
+            self._check_welcome(message)
+            self.state, self.welcome = state, message
             return message
         if isinstance(message, Result):
             return self._receive_result(message, parts[1:])
@@ -274,6 +275,18 @@ class ClientSession:
         whose = "about the service" if isinstance(message, Report) else "of a client"
         msg = f"{message.kind.name} is a message {whose}, not one of a session's"
         raise ProtocolError(msg, code=ErrorCode.UNEXPECTED_MESSAGE)
+
+    def _check_welcome(self, welcome: Welcome) -> None:
+        hello = self.hello
+        assert hello is not None
+        asked = (upscaled_size(hello.size, hello.scale), hello.pixel_format, hello.transport)
+        if (welcome.upscaled, welcome.pixel_format, welcome.transport) != asked:
+            msg = (
+                f"the service opened a session for {welcome.upscaled} "
+                f"{welcome.pixel_format.label}, {welcome.transport.name.lower()}, and was asked "
+                f"for {asked[0]} {asked[1].label}, {asked[2].name.lower()}"
+            )
+            raise ProtocolError(msg)
 
     def _receive_result(self, result: Result, rest: Sequence[Bytes]) -> ReceivedResult:
         identity = result.frame_id

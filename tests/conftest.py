@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -58,6 +59,13 @@ def x_server() -> Iterator[str]:
 
     Skips where there is none, unless CI_SCREEN=1 says that there must be.
     """
+    with start_x_server() as (name, _):
+        yield name
+
+
+@contextmanager
+def start_x_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start Xvfb; yields its display's name and its process. Skips as `x_server` does."""
     missing = [] if shutil.which("Xvfb") else ["Xvfb (apt-get install xvfb)"]
     modules = ("mss", "Xlib", "pygame")
     missing += [f"{name} (pip install '.[capture]')" for name in modules if not find_spec(name)]
@@ -75,7 +83,7 @@ def x_server() -> Iterator[str]:
         with os.fdopen(reader) as pipe:
             number = pipe.readline().strip()
         assert number, "Xvfb did not start"
-        yield f":{number}"
+        yield f":{number}", server
         server.terminate()
 
 
@@ -85,6 +93,20 @@ def screen(x_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DISPLAY", x_server)
     monkeypatch.delenv("XAUTHORITY", raising=False)
     return x_server
+
+
+@pytest.fixture
+def doomed_screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """An X server of its own, as DISPLAY; the call kills it."""
+    with start_x_server() as (name, server):
+        monkeypatch.setenv("DISPLAY", name)
+        monkeypatch.delenv("XAUTHORITY", raising=False)
+
+        def kill() -> None:
+            server.kill()
+            server.wait()
+
+        yield kill
 
 
 class WindowProgram:

@@ -83,7 +83,7 @@ int link_newest(upscaler_link *link, upscaler_upscaled *result, int timeout_ms) 
     int have = 0;
     upscaler_upscaled next;
     memset(result, 0, sizeof *result);
-    if (!link->wanted || link->refused)
+    if (!link->wanted || link->refused || link->frames_sent == 0)
         return 0;
     for (;;) {
         int code = upscaler_wait(&link->client, &next, have ? 0 : timeout_ms);

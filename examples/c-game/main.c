@@ -164,8 +164,10 @@ static void draw_hud(game *g, const options *o) {
     snprintf(line, sizeof line, "%dx%d to %dx%d: %s", o->width, o->height, SCALE * o->width,
         SCALE * o->height, g->link.status);
     y += hud_text(g->renderer, 24, y, 3, line);
-    describe_pace(g, line, sizeof line);
-    hud_text(g->renderer, 24, y, 3, line);
+    if (!o->frames) { /* frames that wait for one another have no pace */
+        describe_pace(g, line, sizeof line);
+        hud_text(g->renderer, 24, y, 3, line);
+    }
     SDL_GetRendererOutputSize(g->renderer, NULL, &bottom);
     hud_text(g->renderer, 24, bottom - 36, 2,
         "1 network   2 FSR 1.0   3 bicubic   4 off   H words   I whole multiples   F full screen");

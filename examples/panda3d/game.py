@@ -64,6 +64,7 @@ class Game(ShowBase):
         )
         self._biased = False
         self._change_bias()
+        self._paced = not options.frames  # frames that wait for one another have no pace
         self._make_hud(shown=not options.no_hud)
         self.keys = dict.fromkeys(("arrow_left", "arrow_right", "arrow_up", "arrow_down"), False)
         for key in self.keys:
@@ -156,12 +157,13 @@ class Game(ShowBase):
         self._points.setText(f"{self._score} lanterns")
         size, statistics = self.view.size, self.view.statistics
         lines = [f"{size} to {self.view.upscaled}: {self.view.status}"]
-        pace = f"{self._ticks.getAverageFrameRate():.0f} fps"
-        if statistics is not None and "total" in statistics.stages:
+        if self._paced:
+            lines.append(f"{self._ticks.getAverageFrameRate():.0f} fps")
+        if self._paced and statistics is not None and "total" in statistics.stages:
             total = statistics.stages["total"]
-            pace += f", upscaled after {total.p50_ms:.1f} ms (p95 {total.p95_ms:.1f})"
-            pace += f", {statistics.dropped} left out"
-        self._said.setText("\n".join([*lines, pace]))
+            lines[-1] += f", upscaled after {total.p50_ms:.1f} ms (p95 {total.p95_ms:.1f})"
+            lines[-1] += f", {statistics.dropped} left out"
+        self._said.setText("\n".join(lines))
 
 
 def run_frames(game, count, screenshot):
@@ -195,12 +197,15 @@ def main():
         game = Game(options)
     except (BadRequestError, RuntimeError) as error:
         sys.exit(f"game: {error}")
-    if options.frames:
-        run_frames(game, options.frames, options.screenshot)
+    try:
+        if options.frames:
+            run_frames(game, options.frames, options.screenshot)
+        else:
+            game.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
         game.view.close()
-    else:
-        game.exitFunc = game.view.close
-        game.run()
 
 
 if __name__ == "__main__":

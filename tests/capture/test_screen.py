@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,28 @@ def test_a_window_that_changes_its_size_ends_the_frames(show_window: Show) -> No
         assert source.resized == Size(200, 100)
 
 
+@pytest.mark.parametrize(("command", "seen"), [("move 300 200", 1), ("close", 0)])
+def test_a_window_that_goes_while_it_is_captured(
+    show_window: Show, command: str, seen: int
+) -> None:
+    window = show_window("game")
+    with open_titled("game") as source:
+        grab, commands = source._grab, [command]
+
+        def grab_too_late(region: Region) -> Any:
+            if commands:
+                window.do(commands.pop())
+            return grab(region)
+
+        source._grab = grab_too_late  # type: ignore[method-assign]
+        frames = []
+        with suppress(CaptureError):
+            frames.append(next(iter(source)).pixels)
+    assert len(frames) == seen
+    for frame in frames:
+        assert colours(frame) == (BLUE_INVERSE, BLUE)
+
+
 def test_a_window_that_closes_is_said(show_window: Show) -> None:
     window = show_window("game")
     with open_titled("game") as source:
@@ -106,6 +128,15 @@ def test_a_window_that_closes_is_said(show_window: Show) -> None:
         next(frames)
         window.do("close")
         with pytest.raises(CaptureError, match="the window 'game' was closed"):
+            next(frames)
+
+
+def test_a_display_that_goes_is_said(doomed_screen: Callable[[], None]) -> None:
+    with open_monitor(1) as source:
+        frames = iter(source)
+        next(frames)
+        doomed_screen()
+        with pytest.raises(CaptureError, match=r"cannot capture 800x600 at 0,0: .+"):
             next(frames)
 
 

@@ -246,6 +246,8 @@ def test_the_keyboard_alone_will_do(view: LivePage) -> None:
     page.wait_for_methods(methods[1], methods[0], exact=True)
     assert page.find("#pause").get_attribute("aria-pressed") == "true"
     before = page.run("return document.querySelector('#view').dataset.time")
+    page.press("n")
+    page.wait_for_methods("native", methods[0], exact=True)
     page.press(".")
     page.wait(f"document.querySelector('#view').dataset.time !== '{before}'")
     stepped = page.frames

@@ -242,6 +242,23 @@ def test_a_refused_client_may_ask_again() -> None:
     service.receive_message(client.hello_to_send(HELLO))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"upscaled": Size(1, 1)},
+        {"pixel_format": PixelFormat.BGR8},
+        {"transport": Transport.SHARED_MEMORY},
+    ],
+)
+def test_a_welcome_answers_what_was_asked(changes: dict[str, object]) -> None:
+    client = ClientSession()
+    client.hello_to_send(HELLO)
+    with pytest.raises(ProtocolError, match=r"the service opened a session for .* was asked for"):
+        client.receive_message([encode(replace(WELCOME, **changes))])
+    assert client.state is State.OPENING
+    assert client.receive_message([encode(WELCOME)]) == WELCOME
+
+
 def test_credits_are_spent_and_given_back() -> None:
     client, service = opened()
     for _ in range(2):

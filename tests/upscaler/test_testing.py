@@ -66,6 +66,7 @@ def test_latency_is_measured_for_a_suite(tmp_path: Path) -> None:
         "128x72",
         methods="nearest,bicubic",
         frames=12,
+        rounds=1,
         source="synthetic",
         budgets=["nearest:p50=0.0001", "bicubic:p50=100000"],
         out=tmp_path,

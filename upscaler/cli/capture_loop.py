@@ -274,6 +274,10 @@ class CaptureLoop:
             self._use(self._methods[keys.method])
 
     def _use(self, method: str) -> None:
+        if self._window is not None and self._held is not None:
+            # The first time it is compiled, and the window does not move meanwhile.
+            self._window.say(self._words(f"opening {method}"))
+            self._window.show(self._held.pixels)
         self._release()
         try:
             self._path.use(method)

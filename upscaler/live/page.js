@@ -268,6 +268,7 @@ document.addEventListener("keydown", (event) => {
   const pans = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (digit) choose(event.shiftKey ? 1 : 0, state?.methods[Number(digit) - 1]);
+  else if (key === "n") choose(event.shiftKey ? 1 : 0, "native");
   else if (event.target === divider && key in moves) moveTo(moves[key]);
   else if (key === " " && event.target.matches("button")) return;
   else if (key === " ") pause();

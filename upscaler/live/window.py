@@ -19,6 +19,8 @@ LAYOUTS = {
     PixelFormat.RGBA8: "RGBA",
     PixelFormat.BGRA8: "BGRA",
 }
+UNSEEN = ("offscreen", "dummy")
+"""Where SDL draws when it can reach no display: into memory."""
 INK, SHADE = (235, 237, 240), (12, 14, 18, 190)
 MARGIN = 8
 
@@ -59,6 +61,11 @@ class LiveWindow:
         self.full_screen = False
         try:
             pygame.display.init()
+            if pygame.display.get_driver() in UNSEEN and "SDL_VIDEODRIVER" not in os.environ:
+                pygame.display.quit()
+                name = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY", "")
+                msg = f"cannot open a window on the display {name}; use --to browser, or a file"
+                raise CaptureError(msg)
             pygame.font.init()
             pygame.display.set_caption(title)
             self._windowed = _fitting(pygame, size)

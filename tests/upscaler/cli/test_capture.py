@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,30 @@ from upscaler.images import write_image
 from upscaler.service.process import ServiceProcess
 
 Show = Callable[..., Any]
+Upscaler = Callable[..., "Done"]
 SIZE = Size(64, 36)
 
 
-def upscaler(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "upscaler", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def upscaler(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """Run a command in this process; services that it starts are others."""
+
+    def run_here(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            run(app, "upscaler", list(map(str, arguments)))
+        stdout, stderr = capfd.readouterr()
+        return Done(int(ended.value.code or 0), stdout, stderr)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield run_here
+    signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -72,7 +91,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 def test_a_file_becomes_a_file_frame_by_frame(
-    clip: Path, tmp_path: Path, service: ServiceProcess
+    upscaler: Upscaler, clip: Path, tmp_path: Path, service: ServiceProcess
 ) -> None:
     out = tmp_path / "out.avi"
     done = upscaler(
@@ -88,7 +107,9 @@ def test_a_file_becomes_a_file_frame_by_frame(
     assert np.abs(frames[4][1::3, 1::3].astype(int) - wanted).mean() < 12
 
 
-def test_it_starts_a_service_where_none_runs(clip: Path, tmp_path: Path) -> None:
+def test_it_starts_a_service_where_none_runs(
+    upscaler: Upscaler, clip: Path, tmp_path: Path
+) -> None:
     with socket.socket() as taken:  # so that nobody listens at the default address
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 5560))
@@ -187,9 +208,9 @@ def test_a_window_of_another_size_is_opened_again(
 )
 def test_an_error_is_one_line(
     screen: str,
+    upscaler: Upscaler,
     clip: Path,
     service: ServiceProcess,
-    capfd: pytest.CaptureFixture[str],
     *,
     arguments: list[str],
     words: str,
@@ -200,25 +221,23 @@ def test_an_error_is_one_line(
         taken.listen()
         names = {"clip": clip, "port": taken.getsockname()[1]}
         given = [argument.format(**names) for argument in arguments]
-        if "--connect" not in given and given[0] != "serve":
-            given += ["--connect", service.endpoint]
         if given[0] == "serve":
             given += ["--bind", "tcp://127.0.0.1:*", "--method", "nearest"]
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            with pytest.raises(SystemExit) as ended:
-                run(app, "upscaler", given)
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-    assert ended.value.code == 2
-    error = [line for line in capfd.readouterr().err.splitlines() if " INFO " not in line]
+        else:
+            given += ["--connect", service.endpoint]
+        done = upscaler(*given)
+    assert done.returncode == 2
+    error = [line for line in done.stderr.splitlines() if " INFO " not in line]
     assert len(error) == 1
     assert error[0].startswith("upscaler: ")
     assert words.format(**names) in error[0]
 
 
 @pytest.mark.parametrize("source", [["--monitor", "1"], ["--window", "game"]])
-def test_without_a_display(monkeypatch: pytest.MonkeyPatch, source: list[str]) -> None:
+def test_without_a_display(
+    upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch, source: list[str]
+) -> None:
+    pytest.importorskip("mss")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     done = upscaler("capture", *source)
@@ -226,7 +245,7 @@ def test_without_a_display(monkeypatch: pytest.MonkeyPatch, source: list[str]) -
     assert done.stderr == "upscaler: there is no display to capture: DISPLAY is not set\n"
 
 
-def test_a_codec_that_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_codec_that_is_missing_is_said(upscaler: Upscaler, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 200)
     done = upscaler("capture", "--file", tmp_path / "clip.mp4", "--to", tmp_path / "out.mp4")
     assert done.returncode == 2

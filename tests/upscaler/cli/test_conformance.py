@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from protocol.errors import UpscalerError
+from upscaler.cli.conformance import run
+
 DRIVER = shlex.join([sys.executable, "-m", "upscaler.conformance.driver"])
 PROGRAM = """
 from upscaler.conformance.driver import Driver, main
@@ -71,18 +74,32 @@ def test_the_cases_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("command", "connect", "names", "words"),
     [
-        ([], "give either --command, a driver to start, or --connect, one that listens"),
-        (["--command", DRIVER, "--case", "no"], "there is no case 'no'; --list names them"),
-        (["--command", ""], "--command is empty; give the program that drives your client"),
-        (["--command", "'a"], '--command "\'a" cannot be split into words: No closing quotation'),
-        (["--command", "./no"], "cannot run ./no: No such file or directory; see --command"),
-        (["--connect", "no"], "--connect 'no' is no address; write it as HOST:PORT"),
-        (["--command", "false"], "the driver ended with exit code 1 at `hello`"),
+        (
+            None,
+            None,
+            [],
+            "give either --command, a driver to start, or --connect, one that listens",
+        ),
+        (DRIVER, "localhost:1", [], "give either --command"),
+        (DRIVER, None, ["no"], "there is no case 'no'; --list names them"),
+        ("", None, [], "--command is empty; give the program that drives your client"),
+        ("'a", None, [], '--command "\'a" cannot be split into words: No closing quotation'),
+        ("./no", None, [], "cannot run ./no: No such file or directory; see --command"),
+        (None, "no", [], "--connect 'no' is no address; write it as HOST:PORT"),
+        ("false", None, [], "the driver ended with exit code 1 at `hello`"),
     ],
 )
-def test_what_cannot_be_run_is_said_in_one_line(arguments: list[str], words: str) -> None:
-    done = conformance(*arguments)
+def test_what_cannot_be_run_is_said(
+    command: str | None, connect: str | None, names: list[str], words: str
+) -> None:
+    with pytest.raises(UpscalerError) as caught:
+        run(command, connect, names=names, engine="auto", json_file=None, verbose=False)
+    assert str(caught.value).startswith(words)
+
+
+def test_what_cannot_be_run_is_one_line_and_exit_code_2() -> None:
+    done = conformance("--command", "./no")
     assert done.returncode == 2
-    assert done.stderr == f"upscaler: {words}\n"
+    assert done.stderr == "upscaler: cannot run ./no: No such file or directory; see --command\n"

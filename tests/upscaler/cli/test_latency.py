@@ -49,7 +49,7 @@ def test_a_run_with_budgets(latency: Latency, tmp_path: Path) -> None:
     limits.write_text('["128x72/bicubic"]\np99 = 0.001\n')
     done = latency(
         *("--out", tmp_path / "out", "--targets", "128x72,96x48", "--scale", "2,1.5"),
-        *("--methods", "nearest,bicubic", "--frames", 10, "--budget", "2x:p50=10000"),
+        *("--methods", "nearest,bicubic", "--frames", 6, "--budget", "2x:p50=10000"),
         *("--rounds", 2),
         *("--budget", limits),
     )
@@ -104,18 +104,26 @@ def test_the_device_alone(latency: Latency, tmp_path: Path) -> None:
     assert found["combinations"][0]["engine"] == "onnxruntime"
 
 
-def test_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_sees_how_far_it_is_and_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
     given = [*COMMAND, "--out", str(tmp_path), "--targets", "72p,144p", "--scale", "2"]
     given += ["--methods", "nearest", "--fps", "50", "--frames", "1000", "--seconds", "2"]
     given += ["--source", "synthetic", "--rounds", "1"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    leader, follower = pty.openpty()
     with subprocess.Popen(
-        given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        given, stdout=follower, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
+        os.close(follower)
         # The first combination has written what it has; the second has a thousand frames to go.
         while not (tmp_path / "run.json").exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
+        seen = _read_all(leader)
         _, stderr = process.communicate(timeout=60)
+    os.close(leader)
+    assert b"1 of 2: 72p/2x/nearest" in seen
+    assert b"left" in seen
     assert process.returncode == 130, stderr
     last = stderr.splitlines()[-1]
     assert last == f"upscaler: interrupted; {tmp_path}/report.html has the frames until then"
@@ -125,25 +133,14 @@ def test_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
     assert "interrupted at 144p/2x/nearest" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
-def test_a_terminal_sees_how_long_it_will_take(tmp_path: Path) -> None:
-    leader, follower = pty.openpty()
-    given = [*COMMAND, *SMALL, "--out", str(tmp_path), "--methods", "nearest"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
-    with subprocess.Popen(
-        given, stdout=follower, stderr=subprocess.DEVNULL, env=environment
-    ) as process:
-        os.close(follower)
-        seen = b""
-        try:
-            while part := os.read(leader, 65536):
-                seen += part
-        except OSError:  # the other side has closed
-            pass
-    os.close(leader)
-    assert process.returncode == 0
-    assert b"1 of 1: 72p/2x/nearest" in seen
-    assert b"left" in seen
+def _read_all(terminal: int) -> bytes:
+    seen = b""
+    try:
+        while part := os.read(terminal, 65536):
+            seen += part
+    except OSError:  # the other side has closed
+        pass
+    return seen
 
 
 @pytest.mark.parametrize(

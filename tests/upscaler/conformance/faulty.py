@@ -162,7 +162,8 @@ class ForgetsTheFallback(Driver):
     """Leaves a field of HELLO out."""
 
     def open(self, line: Line) -> Line:
-        return super().open(Line("open", line.values | {"fallback": ""}))
+        values = line.values | {"fallback": "", "timeout_ms": "1000"}
+        return super().open(Line("open", values))
 
 
 class AnyCode(Driver):
@@ -178,9 +179,9 @@ class AnyCode(Driver):
 class Hangs(Driver):
     """Does not come back from receive."""
 
-    def receive(self, line: Line) -> Line:
-        time.sleep(30)
-        return super().receive(line)
+    def receive(self, _: Line) -> Line:
+        time.sleep(3)
+        raise SystemExit
 
 
 class Babbles(Driver):

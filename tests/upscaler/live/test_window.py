@@ -103,6 +103,15 @@ def test_keys(press: Press) -> None:
         wait_for(window, lambda keys: keys.quit)
 
 
+def test_a_display_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pygame")
+    for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":4711")
+    with pytest.raises(CaptureError, match=r"cannot open a window.*; use --to browser, or a file"):
+        LiveWindow("picture", SIZE, PixelFormat.BGR8)
+
+
 def test_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pygame")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):

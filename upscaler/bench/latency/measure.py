@@ -44,7 +44,8 @@ from upscaler.contract import Request, Upscaler
 from upscaler.service.process import ServiceProcess
 
 WARM_UP_S, FEWEST_WARM_UP = 1.0, 2
-"""`WARM_UP` frames come before the first of a round that counts, or those of a second, and two."""
+"""`WARM_UP` frames come before the first of a round that counts, or those of its share of a second,
+and two at least."""
 NAME = "bench latency"
 
 
@@ -247,7 +248,7 @@ class _Session:
             taken.emulated = welcome.emulated
             taken.transport, taken.inline_reason = client.transport, client.inline_reason
             with without_garbage():
-                warm = _warm_up()
+                warm = self._warm_up()
                 closed_loop(client, frames, warm)
                 taken.warm_up += len(warm.shots)
                 if options.fps is None:
@@ -266,12 +267,17 @@ class _Session:
             taken.engine, taken.device = upscaler.engine, upscaler.device
             taken.emulated = upscaler.emulated
             with without_garbage():
-                warm = _warm_up()
+                warm = self._warm_up()
                 device_loop(upscaler, frames, warm)
                 taken.warm_up += len(warm.shots)
                 device_loop(upscaler, frames, take)
         finally:
             upscaler.close()
+
+    def _warm_up(self) -> Take:
+        rounds = len(self._options.frames_of_rounds)
+        until_ns = time.perf_counter_ns() + int(WARM_UP_S * NS) // rounds
+        return Take(limit=Limit(frames=WARM_UP, until_ns=until_ns, fewest=FEWEST_WARM_UP))
 
     def results(self, status: Status, error: str, *, last: bool = False) -> Run:
         """Return the results so far, in the order of the plan."""
@@ -311,11 +317,6 @@ class _Taken:
     transport: str = ""
     inline_reason: str = ""
     warm_up: int = 0
-
-
-def _warm_up() -> Take:
-    until_ns = time.perf_counter_ns() + int(WARM_UP_S * NS)
-    return Take(limit=Limit(frames=WARM_UP, until_ns=until_ns, fewest=FEWEST_WARM_UP))
 
 
 def _warnings(done: Sequence[Measured], load_start: list[float] | None) -> list[str]:

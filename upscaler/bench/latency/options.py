@@ -13,7 +13,7 @@ from upscaler.bench.latency.source import Source
 from upscaler.catalogue import Catalogue
 
 WARM_UP = 10
-"""Frames of each round before the first that counts, where they take no more than a second."""
+"""Frames of each round before the first that counts; fewer where all of them take over a second."""
 ROUNDS = 3
 MAX_FPS = 1000.0
 
