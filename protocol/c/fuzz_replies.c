@@ -39,6 +39,8 @@ static void check(int holds, const char *what) {
     abort();
 }
 
+static upscaler_welcome agreed; /* of the open session */
+
 static void keep(const upscaler_image *image) { images[image_count++ % IMAGES] = *image; }
 
 /* Read and write every pixel, and the padding between rows that belongs to an image. */
@@ -53,6 +55,21 @@ static void touch(const upscaler_image *image) {
     }
 }
 
+/* A result that lies where it should: in the slot of its own frame, all of it. */
+static void check_result(const upscaler_client *c, const upscaler_image *image) {
+    const uint64_t bytes = (uint64_t)image->stride * image->height;
+    check(image->width == 2 * WIDTH && image->height == 2 * HEIGHT, "the size of a result");
+    check(c->slot_state[image->slot] == UPS_RETURNED, "a result in a slot that holds none");
+    if (agreed.transport == UPSCALER_SHARED_MEMORY) {
+        const uint64_t begin = agreed.slot_count * agreed.slot_bytes;
+        const uint64_t at = (uint64_t)(image->pixels - c->memory) - begin;
+        check(at == image->slot * agreed.result_slot_bytes, "a result beside its slot");
+        check(bytes <= agreed.result_slot_bytes, "a result beyond its slot");
+        check(begin + at + bytes <= c->memory_bytes, "a result beyond the memory");
+    }
+    touch(image);
+}
+
 static void check_invariants(const upscaler_client *c) {
     uint32_t slot, i, submitted = 0;
     check(c->slot_count <= UPSCALER_MAX_SLOTS && c->flying <= UPSCALER_MAX_CREDITS, "counts");
@@ -65,6 +82,10 @@ static void check_invariants(const upscaler_client *c) {
             !c->has_message[slot] || c->slot_state[slot] == UPS_RETURNED, "a message left behind");
         check(c->slot_state[slot] == UPS_FREE || slot < c->slot_count, "a slot that is not there");
     }
+    if (c->state != UPS_OPEN) agreed.credits = 0;
+    if (c->state == UPS_OPEN && !agreed.credits) agreed = c->welcome;
+    check(c->state != UPS_OPEN || !memcmp(&agreed, &c->welcome, sizeof agreed),
+        "an open session that has changed");
     check(submitted == c->flying, "slots submitted and frames in flight");
     for (i = 0; i < c->flying; i++) {
         check(c->slot_state[c->flying_slots[i]] == UPS_SUBMITTED, "a frame in flight in no slot");
@@ -99,7 +120,11 @@ static void receive(
         if (c->state == UPS_NEW) c->state = UPS_OPENING; /* upscaler_connect says HELLO again */
     } else if (c->state == UPS_OPEN && c->waiting_count < UPSCALER_MAX_WAITING) {
         const uint32_t at = (c->waiting_first + c->waiting_count) % UPSCALER_MAX_WAITING;
-        c->waiting_count += (uint32_t)ups_act(c, &event, &message, &c->waiting[at]);
+        if (ups_act(c, &event, &message, &c->waiting[at])) {
+            const upscaler_image *const image = &c->waiting[at].result.image;
+            c->waiting_count++;
+            if (image->pixels) check_result(c, image);
+        }
     }
     zmq_msg_close(&message);
     free(header);
@@ -163,6 +188,7 @@ static void set_up(upscaler_client *c, uint8_t wanted) {
     c->state = UPS_OPENING;
     memset(images, 0, sizeof images);
     image_count = 0;
+    agreed.credits = 0;
     if (!(wanted & 4)) return;
     welcome->upscaled_width = 2 * WIDTH, welcome->upscaled_height = 2 * HEIGHT;
     welcome->credits = hello->credits;
@@ -181,6 +207,7 @@ static void set_up(upscaler_client *c, uint8_t wanted) {
     c->max_stride = (uint32_t)(welcome->slot_bytes / HEIGHT);
     exact = (uint8_t *)calloc(c->slot_count, 5 * (size_t)welcome->slot_bytes);
     c->memory = exact;
+    c->memory_bytes = c->slot_count * 5 * (size_t)welcome->slot_bytes;
 }
 
 static void make_segment(void) {
@@ -195,6 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     set_up(&client, *data++);
     size--;
+    check_invariants(&client);
     while (size) {
         const uint8_t step = *data++;
         fuzz_input first = {NULL, 0}, second = {NULL, 0};

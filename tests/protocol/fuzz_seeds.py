@@ -100,6 +100,7 @@ def seeds() -> dict[str, bytes]:
     made = {}
     for flags in range(16):
         session = Session(flags)
+        stride = SIZE.width * session.format.channels
         opened = session.begin + (b"" if flags & OPEN else session.welcome())
         frames = steps(SUBMIT, SUBMIT, SUBMIT)
         polls = steps(POLL, POLL, POLL, RELEASE, RELEASE | 8, LOOK)
@@ -144,9 +145,19 @@ def seeds() -> dict[str, bytes]:
             + session.welcome()
             + Session(flags & ~SHARED).welcome()
             + frames,
+            f"again_{flags}": opened
+            + frames
+            + session.welcome(slot_count=2, slot_bytes=1 << 20, result_slot_bytes=1 << 20)
+            + session.welcome(upscaled=Size(2, 2))
+            + session.result(2, slot=1)
+            + session.result(1, slot=0, stride=2 * stride)
+            + session.result(3, slot=2, stride=stride + 1)
+            + polls,
             f"offers_{flags}": session.begin
             + session.welcome(segment="../etc/passwd")
             + session.welcome(slot_bytes=1 << 60, slot_count=65535)
+            + session.welcome(slot_bytes=1 << 20)  # more than there is
+            + frames
             + session.welcome(result_slot_bytes=1)
             + session.welcome(credits=0)
             + session.welcome(upscaled=Size(1, 1))

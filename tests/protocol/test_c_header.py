@@ -202,4 +202,4 @@ def test_any_reply_is_survived(compiler: str, tmp_path: Path) -> None:
     )
     said = passes(str(program), *map(str, sorted(seeds.iterdir())))
     assert re.fullmatch(rb"(\d+) inputs\n", said)
-    assert int(said.split()[0]) == 17 * len(files) == 17 * 6 * 16
+    assert int(said.split()[0]) == 17 * len(files) == 17 * 7 * 16
