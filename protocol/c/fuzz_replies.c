@@ -14,6 +14,8 @@
 #define UPSCALER_IMPLEMENTATION
 #include "upscaler.h"
 
+#include <sys/file.h>
+
 #define SEGMENT "upscaler-fuzz" /* what a WELCOME has to name */
 #define WIDTH 8
 #define HEIGHT 4
@@ -210,10 +212,17 @@ static void set_up(upscaler_client *c, uint8_t wanted) {
     c->memory_bytes = c->slot_count * 5 * (size_t)welcome->slot_bytes;
 }
 
+static void remove_segment(void) { unlink("/dev/shm/" SEGMENT); }
+
+/* Locked for as long as this process lives: services that start remove those that are not. */
 static void make_segment(void) {
-    const int file = open("/dev/shm/" SEGMENT, O_RDWR | O_CREAT, 0600);
-    check(file >= 0 && ftruncate(file, 1 << 20) == 0, "a segment in /dev/shm");
-    close(file);
+    int file;
+    do {
+        file = open("/dev/shm/" SEGMENT, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        check(file >= 0 && ftruncate(file, 1 << 20) == 0, "a segment in /dev/shm");
+        check(flock(file, LOCK_SH) == 0, "a lock of it");
+    } while (access("/dev/shm/" SEGMENT, F_OK) != 0);
+    atexit(remove_segment);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
