@@ -27,12 +27,12 @@
  * see upscaler_welcomed and options.transport.
  *
  * Errors. Functions return UPSCALER_OK or an upscaler_error_code; upscaler_error_text says it in a
- * sentence. NULL, closed clients and images of the past are errors, never crashes. An
- * upscaler_client must be one that upscaler_open has filled, or all zero.
+ * sentence. NULL, closed clients and images of the past are errors, never crashes. Functions other
+ * than upscaler_open want a client that it has filled, or all zero.
  *
- * Memory. An upscaler_client is the caller's; it must not be copied or moved while open. Nothing is
- * allocated per frame here (libzmq allocates what a message needs). No thread is started here
- * (libzmq has two per client). A client belongs to one thread at a time.
+ * Memory. An upscaler_client is the caller's, and is not to be moved while open; a copy is a closed
+ * one. Nothing is allocated per frame here (libzmq allocates what a message needs). No thread is
+ * started here (libzmq has two per client). A client belongs to one thread at a time.
  *
  * The messages, states and rules behind it: protocol/SPEC.md. Linux, macOS and Windows; only Linux
  * has been run. Little-endian machines only.
@@ -249,7 +249,7 @@ typedef struct upscaler_image {
     uint32_t max_stride;
     uint8_t pixel_format;
     uint8_t slot; /* this and what follows is for upscaler.h */
-    uint32_t serial;
+    uint64_t serial;
 } upscaler_image;
 
 /* What became of a frame. Times are ns of upscaler_now_ns; 0 where there is none. */
@@ -306,7 +306,7 @@ typedef struct upscaler_waiting {
 
 /* A client. All of it belongs to upscaler.h; set it to zero or give it to upscaler_open. */
 typedef struct upscaler_client {
-    uint32_t alive;
+    const void *self; /* while open */
     int state;
     void *context;
     void *socket;
@@ -328,10 +328,10 @@ typedef struct upscaler_client {
     uint32_t slot_count;
     uint32_t max_stride;
     uint8_t slot_state[UPSCALER_MAX_SLOTS];
-    uint32_t slot_serial[UPSCALER_MAX_SLOTS];
+    uint64_t slot_serial[UPSCALER_MAX_SLOTS];
     upscaler_message messages[UPSCALER_MAX_SLOTS];
     uint8_t has_message[UPSCALER_MAX_SLOTS];
-    uint32_t next_serial;
+    uint64_t last_serial;
     /* frames in flight, oldest first */
     uint64_t last_frame_id;
     uint64_t flying_ids[UPSCALER_MAX_CREDITS];
@@ -355,13 +355,15 @@ typedef struct upscaler_client {
 upscaler_options upscaler_default_options(void);
 
 /* Fill *client and begin to connect; does not wait, whether or not a service is there.
- * Ownership: the client is open until upscaler_close; after an error it is closed.
+ * Ownership: the client is open until upscaler_close, and is not to be opened again before; after an
+ * error it is closed.
  * Errors: BAD_OPTION, UNSUPPORTED_SIZE, UNSUPPORTED_SCALE, UNSUPPORTED_FORMAT,
  * UNSUPPORTED_TRANSPORT for options that cannot be right; INTERNAL when libzmq fails. */
 int upscaler_open(upscaler_client *client, const upscaler_options *options);
 
 /* Open the session, or go on opening it, for at most timeout_ms (0: only look). OK at once while it
- * is open. After SERVICE_LOST it connects anew; images of the session before are then gone.
+ * is open. After SERVICE_LOST it connects anew; images of the session before, and results that
+ * nobody has polled, are then gone.
  * Errors: TIMEOUT while nobody has answered, or while a network is still being compiled (seconds);
  * call it again. The service's own code for what it refuses; the next call asks again. */
 int upscaler_connect(upscaler_client *client, int timeout_ms);
@@ -433,6 +435,7 @@ uint64_t upscaler_now_ns(void);
 #if defined(UPSCALER_IMPLEMENTATION) && !defined(UPSCALER_IMPLEMENTED)
 #define UPSCALER_IMPLEMENTED
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -444,7 +447,6 @@ uint64_t upscaler_now_ns(void);
 #endif
 #include <windows.h>
 #else
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -452,7 +454,6 @@ uint64_t upscaler_now_ns(void);
 #include <unistd.h>
 #endif
 
-#define UPS_ALIVE 0x55505343u
 #define UPS_SEGMENT "upscaler-"
 #define UPS_LOOK_NS 50000000u   /* as long a connection is taken to be there unlooked */
 #define UPS_RETRY_NS 100000000u /* between attempts at a service that ends each time */
@@ -483,29 +484,25 @@ static int ups_fail(upscaler_client *c, int code, const char *format, ...) {
     return code;
 }
 
-/* A text field of the wire, or a sentence, with a zero behind it and no control characters. */
-static void ups_copy(char *to, size_t room, const void *from, size_t size) {
-    size_t i;
-    const unsigned char *bytes = (const unsigned char *)from;
-    for (i = 0; i + 1 < room && i < size && bytes[i]; i++)
-        to[i] = bytes[i] < 0x20 ? ' ' : (char)bytes[i];
-    to[i] = 0;
-}
-
-static size_t ups_length(const char *text, size_t limit) {
+/* Bytes of a text, up to a zero, or to what there is room for: then it is cut between characters. */
+static size_t ups_length(const char *text, size_t size, size_t room) {
     size_t n = 0;
-    while (n < limit && text[n]) n++;
+    while (n < size && n < room && text[n]) n++;
+    if (n == room && n < size)
+        while (n && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
     return n;
 }
 
-/* A text field of the wire; text that is too long is cut between characters. */
+/* A text field of the wire, or a sentence, with a zero behind it and no control characters. */
+static void ups_copy(char *to, size_t room, const char *from, size_t size) {
+    const size_t n = ups_length(from, size, room - 1);
+    size_t i;
+    for (i = 0; i < n; i++) to[i] = (unsigned char)from[i] < 0x20 ? ' ' : from[i];
+    to[n] = 0;
+}
+
 static void ups_field(char *field, size_t room, const char *text) {
-    size_t n = text ? strlen(text) : 0;
-    if (n > room) {
-        n = room;
-        while (n && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
-    }
-    if (n) memcpy(field, text, n);
+    if (text) memcpy(field, text, ups_length(text, strlen(text), room));
 }
 
 const char *upscaler_error_name(int code) {
@@ -521,7 +518,7 @@ const char *upscaler_error_name(int code) {
     return code < 0 || code >= count ? "an unknown code" : names[code];
 }
 
-static int ups_alive(const upscaler_client *c) { return c && c->alive == UPS_ALIVE; }
+static int ups_alive(const upscaler_client *c) { return c && c->self == c; }
 
 const char *upscaler_error_text(const upscaler_client *c) {
     if (!c) return "the client is NULL";
@@ -560,18 +557,14 @@ static long ups_left_ms(uint64_t until_ns) {
     return now >= until_ns ? 0 : (long)((until_ns - now + 999999u) / 1000000u);
 }
 
-static void ups_sleep_ms(long ms) {
-    if (ms > 0) zmq_poll(NULL, 0, ms);
-}
-
 /* -- Shared memory -- */
 
-static int ups_is_segment(const char *name, size_t length) {
+static int ups_is_segment(const char *name) {
     const size_t prefix = sizeof UPS_SEGMENT - 1;
     size_t i;
-    if (length <= prefix || memcmp(name, UPS_SEGMENT, prefix) != 0) return 0;
+    if (strncmp(name, UPS_SEGMENT, prefix) || !name[prefix]) return 0;
     /* The service names it: no path may hide in the name. */
-    for (i = prefix; i < length; i++) {
+    for (i = prefix; name[i]; i++) {
         const char x = name[i];
         if (!((x >= '0' && x <= '9') || (x >= 'a' && x <= 'z') || (x >= 'A' && x <= 'Z'))) return 0;
     }
@@ -665,6 +658,20 @@ static int ups_check_options(upscaler_client *c) {
 
 /* -- The socket -- */
 
+/* On this machine alone: tcp on loopback, or ipc, but for Linux's @names without permissions. */
+static int ups_is_endpoint(const char *endpoint) {
+    static const char *const hosts[] = {"tcp://127.0.0.1:", "tcp://localhost:", "tcp://[::1]:"};
+    int i;
+    for (i = 0; i < 3; i++) {
+        const size_t host = strlen(hosts[i]);
+        const char *const port = endpoint + host;
+        if (!strncmp(endpoint, hosts[i], host))
+            return strlen(port) <= 5 && !port[strspn(port, "0123456789")] && atol(port) > 0 &&
+                   atol(port) <= 65535;
+    }
+    return !strncmp(endpoint, "ipc://", 6) && endpoint[6] && endpoint[6] != '@';
+}
+
 static int ups_events(void *socket) {
     int events = 0;
     size_t size = sizeof events;
@@ -720,22 +727,25 @@ static int ups_begin(upscaler_client *c) {
     return UPSCALER_OK;
 }
 
+/* Send both parts or none: when the second is refused, libzmq takes the first back. */
 static int ups_send(
     upscaler_client *c, const void *header, size_t size, void *pixels, size_t pixel_bytes) {
     zmq_msg_t message;
-    if (zmq_send(c->socket, header, size, ZMQ_DONTWAIT | (pixels ? ZMQ_SNDMORE : 0)) < 0) {
-        UPS_FAIL(TIMEOUT, "the service at %.200s takes no messages: %s", c->endpoint,
-            zmq_strerror(zmq_errno()));
+    int sent;
+    /* Sent from where they lie, and not touched before the service has answered. */
+    if (pixels && zmq_msg_init_data(&message, pixels, pixel_bytes, NULL, NULL) != 0)
+        UPS_FAIL(INTERNAL, "zmq_msg_init_data: %s", zmq_strerror(zmq_errno()));
+    do sent = zmq_send(c->socket, header, size, ZMQ_DONTWAIT | (pixels ? ZMQ_SNDMORE : 0));
+    while (sent < 0 && zmq_errno() == EINTR);
+    if (sent >= 0 && pixels) {
+        do sent = zmq_msg_send(&message, c->socket, ZMQ_DONTWAIT);
+        while (sent < 0 && zmq_errno() == EINTR);
     }
-    if (pixels) {
-        /* Sent from where they lie, and not touched before the service has answered. */
-        if (zmq_msg_init_data(&message, pixels, pixel_bytes, NULL, NULL) != 0 ||
-            zmq_msg_send(&message, c->socket, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(&message);
-            UPS_FAIL(INTERNAL, "zmq_msg_send: %s", zmq_strerror(zmq_errno()));
-        }
-    }
-    return UPSCALER_OK;
+    if (sent >= 0) return UPSCALER_OK; /* and the message is libzmq's */
+    ups_fail(c, UPSCALER_E_TIMEOUT, "the service at %.200s takes no messages: %s", c->endpoint,
+        zmq_strerror(zmq_errno()));
+    if (pixels) zmq_msg_close(&message);
+    return UPSCALER_E_TIMEOUT;
 }
 
 static upscaler_prefix ups_prefix(int kind, size_t size) {
@@ -747,6 +757,11 @@ static upscaler_prefix ups_prefix(int kind, size_t size) {
     prefix.kind = (uint8_t)kind;
     prefix.size = (uint32_t)size;
     return prefix;
+}
+
+static int ups_say_bye(upscaler_client *c) {
+    const upscaler_prefix bye = ups_prefix(UPSCALER_BYE, sizeof bye);
+    return zmq_send(c->socket, &bye, sizeof bye, ZMQ_DONTWAIT) >= 0;
 }
 
 /* Whether the service has gone and nothing that it sent is left to receive. */
@@ -786,7 +801,8 @@ static int ups_receive(upscaler_client *c, zmq_msg_t *first, zmq_msg_t *second, 
         zmq_msg_t *next = parts == 1 ? second : &surplus;
         int received;
         if (next == &surplus) zmq_msg_init(&surplus);
-        received = zmq_msg_recv(next, c->socket, 0); /* parts come together: never waits */
+        do received = zmq_msg_recv(next, c->socket, 0); /* parts come together: never waits */
+        while (received < 0 && zmq_errno() == EINTR);
         more = received >= 0 && zmq_msg_more(next);
         if (next == &surplus) zmq_msg_close(&surplus);
         parts++;
@@ -873,7 +889,7 @@ static ups_event ups_read_error(
     if (e.code < 1 || e.code > UPSCALER_E_NOT_ALLOWED) event.code = UPSCALER_E_INTERNAL;
     event.frame_id = e.frame_id;
     if (parts > 1 && bytes) {
-        ups_copy(c->text, sizeof c->text, sentence, bytes);
+        ups_copy(c->text, sizeof c->text, (const char *)sentence, bytes);
     } else {
         ups_fail(
             c, event.code, "the service gave no reason for %s", upscaler_error_name(event.code));
@@ -948,9 +964,9 @@ static int ups_furnish(upscaler_client *c) {
         const uint64_t result_row = (uint64_t)w->upscaled_width * ups_channels(w->pixel_format);
         const uint64_t most = 1u << 30;
         ups_copy(name, sizeof name, w->segment, sizeof w->segment);
-        if (!ups_is_segment(name, ups_length(w->segment, sizeof w->segment)) || w->slot_count < 1 ||
-            w->slot_bytes < row * c->hello.height || w->slot_bytes > most ||
-            w->result_slot_bytes < result_row * w->upscaled_height || w->result_slot_bytes > most) {
+        if (!ups_is_segment(name) || w->slot_count < 1 || w->slot_bytes < row * c->hello.height ||
+            w->slot_bytes > most || w->result_slot_bytes < result_row * w->upscaled_height ||
+            w->result_slot_bytes > most) {
             UPS_FAIL(UNSUPPORTED_TRANSPORT,
                 "the service offers shared memory that cannot be right (%s)", name);
         }
@@ -987,15 +1003,18 @@ static int ups_lose(upscaler_client *c, int code, const char *reason) {
 }
 
 static int ups_check_open(upscaler_client *c) {
-    if (!ups_alive(c)) {
-        return c ? ups_fail(
-                       c, UPSCALER_E_BAD_OPTION, "the client is closed; call upscaler_open first")
-                 : UPSCALER_E_BAD_OPTION;
-    }
-    if (c->state == UPS_LOST) return UPSCALER_E_SERVICE_LOST; /* its sentence stands */
-    if (c->state != UPS_OPEN)
-        UPS_FAIL(SERVICE_LOST, "there is no session yet; upscaler_connect opens it");
-    return UPSCALER_OK;
+    if (!c) return UPSCALER_E_BAD_OPTION;
+    if (!ups_alive(c)) UPS_FAIL(BAD_OPTION, "the client is closed; call upscaler_open first");
+    if (c->state == UPS_OPEN) return UPSCALER_OK;
+    UPS_FAIL(SERVICE_LOST,
+        "there is no session with the service at %.200s; upscaler_connect opens one", c->endpoint);
+}
+
+/* The first free slot, or slot_count. */
+static uint32_t ups_free_at(const upscaler_client *c) {
+    uint32_t slot = 0;
+    while (slot < c->slot_count && c->slot_state[slot] != UPS_FREE) slot++;
+    return slot;
 }
 
 /* The image's slot if that is what it says it is, and -1 otherwise. */
@@ -1009,7 +1028,7 @@ static upscaler_image ups_image(upscaler_client *c, uint32_t slot, int state) {
     upscaler_image image;
     memset(&image, 0, sizeof image);
     image.slot = (uint8_t)slot;
-    image.serial = c->slot_serial[slot] = ++c->next_serial;
+    image.serial = c->slot_serial[slot] = ++c->last_serial;
     c->slot_state[slot] = (uint8_t)state;
     image.pixel_format = c->hello.pixel_format;
     return image;
@@ -1167,9 +1186,7 @@ int upscaler_open(upscaler_client *c, const upscaler_options *options) {
     memset(c, 0, sizeof *c);
     if (!options) UPS_FAIL(BAD_OPTION, "the options are NULL");
     endpoint = options->endpoint ? options->endpoint : "";
-    if (strncmp(endpoint, "tcp://127.0.0.1:", 16) && strncmp(endpoint, "tcp://localhost:", 16) &&
-        strncmp(endpoint, "tcp://[::1]:", 12) &&
-        (strncmp(endpoint, "ipc://", 6) || !endpoint[6] || endpoint[6] == '@')) {
+    if (!ups_is_endpoint(endpoint)) {
         UPS_FAIL(BAD_OPTION,
             "%.200s is no endpoint on this machine; use tcp://127.0.0.1:PORT or ipc://PATH",
             endpoint);
@@ -1194,9 +1211,10 @@ int upscaler_open(upscaler_client *c, const upscaler_options *options) {
     code = ups_check_options(c);
     if (code) return code;
     c->may_go_inline = options->transport == UPSCALER_AUTO;
+    c->last_serial = upscaler_now_ns(); /* unlike those of other clients, and of this one before */
     c->context = zmq_ctx_new();
     if (!c->context) UPS_FAIL(INTERNAL, "zmq_ctx_new: %s", zmq_strerror(zmq_errno()));
-    c->alive = UPS_ALIVE;
+    c->self = c;
     code = ups_begin(c);
     if (code) {
         char kept[UPSCALER_TEXT_BYTES];
@@ -1210,7 +1228,6 @@ int upscaler_open(upscaler_client *c, const upscaler_options *options) {
 /* Act on one message while the session opens. Returns UPSCALER_OK while there is more to wait for. */
 static int ups_opening(upscaler_client *c, const ups_event *event) {
     int code;
-    upscaler_prefix bye;
     const int shared = c->hello.transport == UPSCALER_SHARED_MEMORY;
     switch (event->kind) {
     case UPSCALER_KEEPALIVE: return UPSCALER_OK;
@@ -1221,8 +1238,7 @@ static int ups_opening(upscaler_client *c, const ups_event *event) {
             c->state = UPS_OPEN;
             return UPSCALER_OK;
         }
-        bye = ups_prefix(UPSCALER_BYE, sizeof bye);
-        zmq_send(c->socket, &bye, sizeof bye, ZMQ_DONTWAIT);
+        ups_say_bye(c);
         break;
     default: code = event->code; break;
     }
@@ -1241,7 +1257,7 @@ static int ups_again(upscaler_client *c, uint64_t until_ns) {
     const uint64_t now = upscaler_now_ns();
     if (now < c->retry_ns) {
         const long wait = (long)((c->retry_ns - now) / 1000000u) + 1, left = ups_left_ms(until_ns);
-        ups_sleep_ms(wait < left ? wait : left);
+        zmq_poll(NULL, 0, wait < left ? wait : left); /* sleeps */
         if (left < wait) return UPSCALER_OK;
     }
     c->retry_ns = upscaler_now_ns() + UPS_RETRY_NS;
@@ -1263,7 +1279,7 @@ int upscaler_connect(upscaler_client *c, int timeout_ms) {
         ups_event event;
         zmq_msg_t second;
         int parts;
-        if (c->state == UPS_LOST || !c->socket || c->lost) {
+        if (c->state == UPS_LOST || !c->socket || ups_gone(c)) {
             code = ups_again(c, until_ns);
             if (code) return code;
         }
@@ -1272,7 +1288,7 @@ int upscaler_connect(upscaler_client *c, int timeout_ms) {
             if (code) return code;
             c->state = UPS_OPENING;
         }
-        if (c->socket && !c->lost) {
+        if (c->socket && !ups_gone(c)) {
             parts = ups_get(c, until_ns, &event, &second);
             if (parts) code = ups_opening(c, &event);
             zmq_msg_close(&second);
@@ -1294,17 +1310,15 @@ int upscaler_acquire(upscaler_client *c, upscaler_image *frame) {
     if (code) return code;
     if (!frame) UPS_FAIL(BAD_OPTION, "the frame is NULL");
     if (ups_gone(c)) return ups_lose(c, UPSCALER_E_SERVICE_LOST, "has gone");
-    for (slot = 0; slot < c->slot_count && c->slot_state[slot] != UPS_FREE;) slot++;
+    slot = ups_free_at(c);
     if (slot == c->slot_count) {
         ups_collect(c); /* a frame that was dropped has a slot */
-        for (slot = 0; slot < c->slot_count && c->slot_state[slot] != UPS_FREE;) slot++;
-    }
-    if (slot >= c->slot_count) {
         code = ups_check_open(c);
-        return code ? code
-                    : ups_fail(c, UPSCALER_E_BAD_SLOT,
-                          "no slot is free; poll and release results first");
+        if (code) return code;
+        slot = ups_free_at(c);
     }
+    if (slot == c->slot_count)
+        UPS_FAIL(BAD_SLOT, "no slot is free; poll and release results first");
     *frame = ups_image(c, slot, UPS_FILLING);
     frame->pixels = c->memory + slot * c->slot_bytes;
     frame->width = c->hello.width;
@@ -1349,7 +1363,7 @@ int upscaler_submit(
     header.prefix = ups_prefix(UPSCALER_FRAME, sizeof header);
     header.frame_id = c->last_frame_id + 1;
     header.submitted_ns = now;
-    header.deadline_ns = deadline_ms > 0 ? now + (uint64_t)(deadline_ms * 1e6) : 0;
+    header.deadline_ns = deadline_ms > 0 ? now + 1 + (uint64_t)(deadline_ms * 1e6) : 0;
     header.width = c->hello.width;
     header.height = c->hello.height;
     header.stride = frame->stride;
@@ -1357,7 +1371,7 @@ int upscaler_submit(
     header.pixel_format = c->hello.pixel_format;
     code = ups_send(c, &header, sizeof header,
         shared ? NULL : c->memory + (size_t)slot * c->slot_bytes,
-        (size_t)frame->stride * frame->height);
+        (size_t)frame->stride * c->hello.height);
     if (code) return code;
     c->last_frame_id++;
     c->counts.submitted++;
@@ -1437,56 +1451,44 @@ static int ups_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static upscaler_percentiles ups_percentiles(const float *samples, uint32_t count) {
-    upscaler_percentiles p = {0, 0, 0};
-    float sorted[UPSCALER_RECENT];
-    if (!count) return p;
-    memcpy(sorted, samples, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, ups_compare);
-    p.p50_ms = (double)sorted[(count - 1) * 50 / 100];
-    p.p95_ms = (double)sorted[(count - 1) * 95 / 100];
-    p.p99_ms = (double)sorted[(count - 1) * 99 / 100];
-    return p;
+/* Interpolated between the samples on both sides. */
+static double ups_percentile(const float *sorted, uint32_t count, double share) {
+    const double at = share * (count - 1);
+    const uint32_t below = (uint32_t)at, above = below + 1 < count ? below + 1 : below;
+    return (double)sorted[below] + (at - below) * (double)(sorted[above] - sorted[below]);
 }
 
-int upscaler_stats(const upscaler_client *c, upscaler_statistics *statistics) {
+int upscaler_stats(const upscaler_client *c, upscaler_statistics *s) {
     uint32_t n, last, first;
-    upscaler_percentiles *stages[7];
     int i;
-    if (statistics) memset(statistics, 0, sizeof *statistics);
-    if (!ups_alive(c) || !statistics) return UPSCALER_E_BAD_OPTION;
-    *statistics = c->counts;
-    n = statistics->recent =
-        c->recent_count < UPSCALER_RECENT ? (uint32_t)c->recent_count : UPSCALER_RECENT;
-    stages[0] = &statistics->sent;
-    stages[1] = &statistics->waited;
-    stages[2] = &statistics->upscaling;
-    stages[3] = &statistics->returned;
-    stages[4] = &statistics->arrived;
-    stages[5] = &statistics->total;
-    stages[6] = &statistics->overhead;
-    for (i = 0; i < 7; i++) *stages[i] = ups_percentiles(c->recent_ms[i], n);
+    if (s) memset(s, 0, sizeof *s);
+    if (!ups_alive(c) || !s) return UPSCALER_E_BAD_OPTION;
+    *s = c->counts;
+    n = s->recent = c->recent_count < UPSCALER_RECENT ? (uint32_t)c->recent_count : UPSCALER_RECENT;
+    for (i = 0; n && i < 7; i++) {
+        upscaler_percentiles *const stages[7] = {&s->sent, &s->waited, &s->upscaling, &s->returned,
+            &s->arrived, &s->total, &s->overhead};
+        float sorted[UPSCALER_RECENT];
+        memcpy(sorted, c->recent_ms[i], n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, ups_compare);
+        stages[i]->p50_ms = ups_percentile(sorted, n, 0.50);
+        stages[i]->p95_ms = ups_percentile(sorted, n, 0.95);
+        stages[i]->p99_ms = ups_percentile(sorted, n, 0.99);
+    }
     if (n > 1) {
         last = (uint32_t)((c->recent_count - 1) % UPSCALER_RECENT);
         first = n < UPSCALER_RECENT ? 0 : (uint32_t)(c->recent_count % UPSCALER_RECENT);
         if (c->recent_ns[last] > c->recent_ns[first])
-            statistics->fps = (n - 1) * 1e9 / (double)(c->recent_ns[last] - c->recent_ns[first]);
+            s->fps = (n - 1) * 1e9 / (double)(c->recent_ns[last] - c->recent_ns[first]);
     }
     return UPSCALER_OK;
 }
 
 void upscaler_close(upscaler_client *c) {
-    upscaler_prefix bye;
-    int polite;
     if (!ups_alive(c)) return;
-    polite = c->socket && (c->state == UPS_OPEN || c->state == UPS_OPENING) && !ups_gone(c);
-    if (polite) {
-        bye = ups_prefix(UPSCALER_BYE, sizeof bye);
-        polite = zmq_send(c->socket, &bye, sizeof bye, ZMQ_DONTWAIT) >= 0;
-    }
-    ups_disconnect(c, polite && c->state == UPS_OPEN ? 1000 : 0);
+    ups_disconnect(c, c->state == UPS_OPEN && !ups_gone(c) && ups_say_bye(c) ? 1000 : 0);
     ups_end_session(c);
-    zmq_ctx_term(c->context);
+    while (zmq_ctx_term(c->context) != 0 && zmq_errno() == EINTR) continue;
     free(c->inline_memory); /* after libzmq, which may have been sending from it */
     memset(c, 0, sizeof *c);
 }
