@@ -64,12 +64,15 @@ def service_of(report: ServiceReport) -> Service:
 
 
 def busy_share(report: ServiceReport) -> float:
-    """Share of the time in which the service upscales for others than the page, 0 to 1."""
+    """Share of the time in which frames of others than the page are on their way, 0 to 1.
+
+    On their way, and not only upscaled: who is limited by transport has no time left over, either.
+    """
     share = 0.0
     for client in _others(report):
-        upscaled = client.statistics.stages.get("upscaled")
-        if upscaled is not None:
-            share += client.statistics.fps * upscaled.mean_ms / 1000
+        stages = client.statistics.stages
+        spent_ms = sum(stages[stage].mean_ms for stage in STAGES if stage in stages)
+        share += client.statistics.fps * max(0.0, spent_ms) / 1000
     return min(1.0, share)
 
 

@@ -6,10 +6,15 @@ import pytest
 from protocol.frames import Size
 from upscaler.client import Client
 from upscaler.control import Control
+from upscaler.latency import Percentiles, percentiles
 from upscaler.live.comparer import NAME
 from upscaler.live.state import Asked, busy_share, path_of, service_of
 from upscaler.service.process import ServiceProcess
 from upscaler.timings import STAGES
+
+
+def milliseconds(spent_ms: float) -> Percentiles:
+    return percentiles([spent_ms])
 
 
 def test_what_a_page_may_ask() -> None:
@@ -46,6 +51,16 @@ def test_a_report_without_the_pages_own_sessions(service: ServiceProcess) -> Non
     assert len(path.points[0]) == len(STAGES)
     assert path.points[0][STAGES.index("upscaled")] > 0
     assert 0 <= busy_share(alone) <= busy_share(report) <= 1
+    # Its transport keeps a client as busy as its upscaler does.
+    (client,) = [client for client in report.clients if client.name == "game"]
+    stages = {
+        "sent": milliseconds(1.5),
+        "waited": milliseconds(0.25),
+        "upscaled": milliseconds(0.25),
+    }
+    loaded = msgspec.structs.replace(client.statistics, fps=300.0, stages=stages)
+    game_alone = [msgspec.structs.replace(client, statistics=loaded)]
+    assert busy_share(msgspec.structs.replace(report, clients=game_alone)) == pytest.approx(0.6)
     none = msgspec.structs.replace(report, clients=[])
     assert path_of(none) is None
     assert busy_share(none) == 0
