@@ -19,7 +19,7 @@ namespace Upscaler
         public uint Width, Height, Stride, MaxStride;
         public PixelFormat PixelFormat;
         public byte Slot;
-        public uint Serial;
+        public ulong Serial;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -53,8 +53,7 @@ namespace Upscaler
 
     public sealed class Session : IDisposable
     {
-        public const int Ok = 0, TooManyFrames = 12, ShuttingDown = 14, Timeout = 17, BadSlot = 19;
-        public const int ServiceLost = 21, UnexpectedMessage = 4;
+        public const int Ok = 0, ShuttingDown = 14, Timeout = 17, ServiceLost = 21;
         private IntPtr client;
 
         // Begins to connect, and waits for nothing. Throws for what cannot be right.

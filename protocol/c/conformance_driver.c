@@ -77,12 +77,8 @@ static void print_error(int code, uint64_t frame_id) {
 
 /* -- Pixels -- */
 
-static uint32_t channels_of(const upscaler_image *image) {
-    return image->pixel_format == UPSCALER_RGBA8 || image->pixel_format == UPSCALER_BGRA8 ? 4 : 3;
-}
-
 static void fill(const upscaler_image *frame, uint32_t seed) {
-    const uint32_t row = frame->width * channels_of(frame);
+    const uint32_t row = frame->width * ups_channels(frame->pixel_format);
     uint32_t x, y;
     for (y = 0; y < frame->height; y++) {
         uint8_t *pixels = frame->pixels + (size_t)y * frame->stride;
@@ -91,7 +87,7 @@ static void fill(const upscaler_image *frame, uint32_t seed) {
 }
 
 static uint32_t crc_of(const upscaler_image *image) {
-    const uint32_t row = image->width * channels_of(image);
+    const uint32_t row = image->width * ups_channels(image->pixel_format);
     uint32_t table[256], crc = 0xFFFFFFFFu, i, x, y;
     for (i = 0; i < 256; i++) {
         int bit;
@@ -172,7 +168,8 @@ static void submit(const char *line) {
     }
     if (stride) frame.stride = stride;
     /* Memory ends where max_stride does: a stride that is too long must not be filled. */
-    if (frame.stride >= frame.width * channels_of(&frame) && frame.stride <= frame.max_stride)
+    if (frame.stride >= frame.width * ups_channels(frame.pixel_format) &&
+        frame.stride <= frame.max_stride)
         fill(&frame, (uint32_t)number_of(line, "seed"));
     code = upscaler_submit(
         &client, &frame, strtod(value_of(line, "deadline_ms", value), NULL), &frame_id);

@@ -243,14 +243,16 @@ def test_a_second_session_on_one_connection_gets_its_own_results(service: Servic
         other.close()
 
 
-def test_sessions_opened_and_left_do_not_delay_others(service: ServiceProcess) -> None:
-    peer = DealerTransport(service.endpoint)
-    for width in range(100, 160):
-        peer.send([encode(replace(HELLO, size=Size(width, 90), method=""))], timeout_s=5)
-        peer.send([encode(Bye())], timeout_s=5)
-    with Client(service.endpoint, size=(32, 18), method="nearest", timeout_s=20) as client:
-        assert client.welcome.method == "nearest"
-    peer.close()
+def test_sessions_opened_and_left_do_not_delay_others() -> None:
+    with ServiceProcess() as service:
+        peer = DealerTransport(service.endpoint)
+        for width in range(100, 160):
+            peer.send([encode(replace(HELLO, size=Size(width, 90), method=""))], timeout_s=5)
+            peer.send([encode(Bye())], timeout_s=5)
+        with Client(service.endpoint, size=(32, 18), method="nearest", timeout_s=20) as client:
+            assert client.welcome.method == "nearest"
+        peer.close()
+    assert "failed" not in service.log()
 
 
 def test_a_client_that_pauses_keeps_its_session(tmp_path: Path) -> None:
@@ -323,6 +325,8 @@ def test_a_signal_that_does_not_wake_the_main_thread_ends_the_service() -> None:
                 assert libc.tgkill(service.pid, int(task.name), number) == 0
                 service.send_signal(0)  # so that `close` only waits
                 break
+        else:
+            pytest.fail("no other thread of the service takes signals")
         assert service.close() == 0
 
 

@@ -23,7 +23,7 @@ HEADER_BYTES = 88
 WARM_UP = 50
 
 
-class BareEcho:
+class BareService:
     """A process that answers at `endpoint`, for the length of a `with` block."""
 
     def __init__(self, endpoint: str, *, result_bytes: int) -> None:

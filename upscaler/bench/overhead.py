@@ -17,7 +17,7 @@ import numpy as np
 from rich.table import Table
 
 from protocol.frames import Size, parse_format, parse_scale, upscaled_size
-from upscaler.bench.bare import BareEcho
+from upscaler.bench.bare import BareService
 from upscaler.bench.frames import game_frame
 from upscaler.bench.soak import soak
 from upscaler.bench.throughput import compare_throughput
@@ -77,7 +77,9 @@ def run(
             ServiceProcess(["--engine", engine], bind=endpoint("upscaler"))
         )
         bare_at = "tcp://127.0.0.1:5569" if tcp else endpoint("bare")
-        bare = stack.enter_context(BareEcho(bare_at, result_bytes=target.pixels * colour.channels))
+        bare = stack.enter_context(
+            BareService(bare_at, result_bytes=target.pixels * colour.channels)
+        )
         contestants = []
         for method in methods or METHODS:
             for transport in TRANSPORTS:
@@ -108,7 +110,7 @@ def run(
 
 
 def _measure(
-    contestants: Sequence[Contestant], bare: BareEcho, frame: Frame, rounds: int
+    contestants: Sequence[Contestant], bare: BareService, frame: Frame, rounds: int
 ) -> dict[str, list[float]]:
     bare_ms: dict[str, list[float]] = {transport: [] for transport in TRANSPORTS}
     with progress() as bar:

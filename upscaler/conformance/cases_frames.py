@@ -170,10 +170,7 @@ def out_of_order(kit: Kit) -> None:
 
 def credits_kept(kit: Kit, asked: Asked, granted: int) -> None:
     """Never more in flight than WELCOME grants: submit waits, or is TOO_MANY_FRAMES."""
-    service, subject = kit.script(asked), kit.subject
-    subject.start_open(service.endpoint, asked)
-    service.welcome(service.hello(), credits=granted)
-    subject.must_finish_open(asked)
+    subject, service = kit.open_scripted(asked, granted=granted)
     taken = []
     for seed in range(granted):
         frame_id = subject.must_submit(seed)

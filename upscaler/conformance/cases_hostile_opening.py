@@ -29,10 +29,7 @@ SMALL_BYTES = 4096
 @CASES.add(Section.VERSIONS)
 def newer_minor_welcome(kit: Kit) -> None:
     """A WELCOME of a newer minor version has a longer header, whose end is skipped."""
-    service, subject = kit.script(PLAIN), kit.subject
-    subject.start_open(service.endpoint, PLAIN)
-    service.welcome(service.hello(), change=newer)
-    subject.must_finish_open(PLAIN)
+    _, service = kit.open_scripted(PLAIN, change=newer)
     kit.exchange(service, PLAIN, 1)
 
 
@@ -143,10 +140,7 @@ for label, named in (
 
 def _opens(kit: Kit, asked: Asked) -> None:
     """Require that a true service can be opened now."""
-    service, subject = kit.script(asked), kit.subject
-    subject.start_open(service.endpoint, asked)
-    service.welcome(service.hello())
-    subject.must_finish_open(asked)
+    _, service = kit.open_scripted(asked)
     kit.exchange(service, asked, 9)
 
 

@@ -13,10 +13,9 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from fractions import Fraction
 from typing import IO, Any
 
-from protocol.errors import BadRequestError, ErrorCode, ServiceLostError, UpscalerError
+from protocol.errors import BadRequestError, ServiceLostError, UpscalerError
 from upscaler.client import Client, Upscaled
 from upscaler.conformance.language import ERROR, OK, Line, line_of, parse_line
 from upscaler.conformance.pattern import checksum, fill
@@ -63,7 +62,7 @@ class Driver:
         """Open a session; answers with what the service said."""
         options: dict[str, Any] = {
             "size": (line.integer("width"), line.integer("height")),
-            "scale": _ratio(line.text("scale")),
+            "scale": line.text("scale"),
             "pixel_format": line.text("format"),
             "method": line.text("method"),
             "fallback": line.text("fallback"),
@@ -164,14 +163,6 @@ class Driver:
             msg = "no client is open; open one first"
             raise BadRequestError(msg)
         return self._client
-
-
-def _ratio(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        msg = f"scale={text} is no ratio; write it as 3/2"
-        raise BadRequestError(msg, code=ErrorCode.UNSUPPORTED_SCALE) from error
 
 
 def _failure(error: UpscalerError) -> Line:

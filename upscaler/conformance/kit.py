@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from upscaler.conformance.case import CaseSkipped, require
@@ -43,12 +42,7 @@ class Kit:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.subject.stop()
         self.end_case()
         if self._service is not None and self._started:
@@ -76,11 +70,17 @@ class Kit:
             ScriptedService(asked, self.expected, message_s=self._message_s)
         )
 
-    def open_scripted(self, asked: Asked) -> tuple[Subject, ScriptedService]:
-        """Open a session with a scripted service that has said nothing untrue so far."""
+    def open_scripted(
+        self, asked: Asked, *, change: Callable[[bytes], bytes] = bytes, granted: int = 0
+    ) -> tuple[Subject, ScriptedService]:
+        """Open a session with a scripted service that has said nothing untrue so far.
+
+        `change` is made to the bytes of its welcome, `granted` are its credits, where not 0.
+        """
         service = self.script(asked)
         self.subject.start_open(service.endpoint, asked)
-        service.welcome(service.hello())
+        hello = service.hello()
+        service.welcome(hello, change=change, credits=granted or hello.credits)
         self.subject.must_finish_open(asked)
         return self.subject, service
 

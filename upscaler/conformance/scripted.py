@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +33,6 @@ from protocol.messages import (
     encode,
 )
 from protocol.session import ReceivedFrame, ServiceSession
-from protocol.states import State
 from upscaler.conformance.case import fail, require
 from upscaler.conformance.expected import Asked, Expected
 from upscaler.conformance.pattern import pattern
@@ -76,12 +74,7 @@ class ScriptedService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._free()
         self._transport.close(linger_s=0)
 
@@ -96,7 +89,10 @@ class ScriptedService:
             require(that=isinstance(event, Bye), expected="HELLO", came=_kind(event))
 
     def frame(self, seed: int, frame_id: int) -> Taken:
-        """Take the FRAME that `submit` of `seed` answered with `frame_id`; checks all of it."""
+        """Take the FRAME that `submit` of `seed` answered with `frame_id`.
+
+        Its id, its time, its geometry and every pixel must be right.
+        """
         event = self._take("FRAME")
         if not isinstance(event, ReceivedFrame):
             fail("FRAME", _kind(event))
@@ -112,7 +108,7 @@ class ScriptedService:
             came=frame.frame_id,
         )
         self._last_frame_id = frame.frame_id
-        now_ns = time.monotonic_ns()
+        now_ns = time.perf_counter_ns()
         require(
             that=0 < frame.submitted_ns <= now_ns,
             expected="submitted_ns on this machine's monotonic clock",
@@ -274,11 +270,6 @@ class ScriptedService:
                 came="HELLO for shared memory",
             )
         return event
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a session is open."""
-        return self._session.state is State.OPEN
 
     def _free(self) -> None:
         if self._pixels is not None:

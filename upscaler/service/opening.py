@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from protocol.errors import BadRequestError, ErrorCode
@@ -97,19 +97,20 @@ class Opener:
         """Yield the sessions that have what they need, or why they cannot."""
         for opening in [each for each in self._opening if each.done]:
             self._opening.remove(opening)
-            client, error = opening.client, _error_of(opening)
+            client = opening.client
             client.opening = None  # no cycle, which would keep the client's memory mapped
             if opening.making is not None and _succeeded(opening.making):
                 client.pixels = opening.making.result()
             compiled = None
             if opening.compiling is not None and _succeeded(opening.compiling):
                 compiled = opening.compiling.result()
-            if error is None:
+            if all(_succeeded(future) for future in opening.futures()):
                 yield opening.peer, client, compiled
                 continue
             self.free(client)
             if compiled is not None:
                 self._lanes.discard(compiled)
+            error = _error_of(opening)
             if isinstance(error, Exception):
                 yield opening.peer, client, error
 
@@ -140,11 +141,10 @@ def _succeeded(future: Future[Compiled] | Future[ClientPixels]) -> bool:
 
 
 def _error_of(opening: Opening) -> BaseException | None:
-    """Why a session cannot be opened; what was cancelled, nobody waits for."""
-    for future in opening.futures():
-        if future.cancelled():
-            return CancelledError()
-    return next(filter(None, (future.exception() for future in opening.futures())), None)
+    """Why a session cannot be opened; None for one that was cancelled: nobody waits for it."""
+    if any(future.cancelled() for future in opening.futures()):
+        return None
+    return next(filter(None, (future.exception() for future in opening.futures())))
 
 
 def requests_of(hello: Hello, catalogue: Catalogue) -> list[Request]:

@@ -103,11 +103,6 @@ class Service:
     def token(self, token: str) -> None:
         self._loader.token = token
 
-    @property
-    def client_count(self) -> int:
-        """Peers that have a session."""
-        return len(self._clients)
-
     def stop(self) -> None:
         """Make `run` return after the frame that is being upscaled."""
         self._stopping = True

@@ -144,6 +144,31 @@ def test_without_room_what_was_compiled_is_closed(
     assert [upscaler.name for upscaler in doors.retired] == ["nearest"]
 
 
+def test_nobody_is_told_of_a_session_that_was_cancelled(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, make = threading.Event(), Segment.make
+
+    def slow(size: int) -> Segment:
+        assert held.wait(timeout=30)
+        return make(size)
+
+    monkeypatch.setattr(Segment, "make", slow)
+    stays, leaves = (client_of(replace(HELLO, transport=Transport.SHARED_MEMORY)) for _ in range(2))
+    for client in (stays, leaves):
+        assert doors.opener.start(b"peer", client)
+    assert leaves.opening is not None
+    leaves.opening.cancel()  # its memory waits behind the other's
+    held.set()
+    told = [doors.finished()]
+    while len(doors.opener):
+        assert doors.changed.acquire(timeout=30)
+        told += doors.opener.finish()
+    assert [client for _, client, _ in told] == [stays]
+    assert leaves.pixels is None
+    doors.opener.free(stays)
+
+
 def test_memory_made_for_one_who_has_left_is_freed(doors: Doors) -> None:
     before = set(folder().glob(f"{PREFIX}*"))
     for _ in range(8):

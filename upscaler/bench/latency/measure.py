@@ -144,6 +144,7 @@ class _Session:
         self._made = datetime.now(UTC).isoformat(timespec="seconds")
         self._began = time.monotonic()
         self._load_start = environment.load()
+        self._machine = environment.machine(load_start=self._load_start, load_end=None)
         self._revision = environment.git_revision()
         self._versions = environment.versions()
         self._taken: dict[str, _Taken] = {}
@@ -289,9 +290,7 @@ class _Session:
             took_s=round(time.monotonic() - self._began, 2),
             status=status,
             error=error,
-            machine=environment.machine(
-                load_start=self._load_start, load_end=environment.load() if last else None
-            ),
+            machine=replace(self._machine, load_end=environment.load() if last else None),
             versions=self._versions,
             models=list(self._plan.models),
             settings=self._options.settings(self._source),

@@ -122,7 +122,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """How pixels really travelled; empty for the device alone."""
     inline_reason: str = ""
     warm_up: int = 0
-    """Frames that do not count, before those of each round."""
+    """Frames that do not count, of all rounds together: each begins with some."""
     dropped: int = 0
     took_s: float = 0.0
     summary: Summary | None = None
