@@ -26,6 +26,11 @@ PACKAGES = (
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 BUSY = 0.5
 """Of a core: programs that wanted more before the first frame disturb it."""
+STOLEN = 0.005
+"""Of the time of all cores: half of what lies beyond a 99th percentile."""
+STAT = Path("/proc/stat")
+STAT_STATES = 8
+"""User, nice, system, idle, iowait, irq, softirq and steal; guests' time is in user's (proc(5))."""
 GIT_S = 10
 
 
@@ -74,6 +79,34 @@ def busy(load_start: list[float] | None) -> str:
     return (
         f"the machine was busy before the first frame: a load of {load_start[0]:.2f} "
         f"(above {BUSY:g}) on {os.cpu_count()} cores; times are longer and vary"
+    )
+
+
+def processor_ticks(path: Path = STAT) -> list[int] | None:
+    """Return what all cores have spent in each of `STAT_STATES` so far; None where nothing says."""
+    try:
+        first = path.read_text(encoding="ascii").partition("\n")[0]
+        ticks = [int(each) for each in first.split()[1 : 1 + STAT_STATES]]
+    except (OSError, ValueError):
+        return None
+    return ticks if len(ticks) == STAT_STATES else None
+
+
+def stolen(before: list[int] | None, after: list[int] | None) -> float | None:
+    """Return the share of their time that a virtual machine's cores were not run by its host."""
+    if before is None or after is None:
+        return None
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return round(spent[-1] / sum(spent), 4) if sum(spent) > 0 else None
+
+
+def robbed(share: float | None) -> str:
+    """Return a warning when a host kept the cores from running, or ""."""
+    if share is None or share <= STOLEN:
+        return ""
+    return (
+        f"the host of this virtual machine stole {share:.1%} of its time (above {STOLEN:.1%}); "
+        "the highest percentiles are the host's"
     )
 
 

@@ -37,7 +37,7 @@ from upscaler.bench.latency.loops import (
 )
 from upscaler.bench.latency.options import WARM_UP, Options
 from upscaler.bench.latency.plan import Case, Plan
-from upscaler.bench.latency.results import Measured, Run, Status
+from upscaler.bench.latency.results import Machine, Measured, Run, Status
 from upscaler.bench.latency.source import Source
 from upscaler.client import Client
 from upscaler.contract import Request, Upscaler
@@ -144,6 +144,7 @@ class _Session:
         self._made = datetime.now(UTC).isoformat(timespec="seconds")
         self._began = time.monotonic()
         self._load_start = environment.load()
+        self._ticks = environment.processor_ticks()
         self._machine = environment.machine(load_start=self._load_start, load_end=None)
         self._revision = environment.git_revision()
         self._versions = environment.versions()
@@ -283,6 +284,11 @@ class _Session:
     def results(self, status: Status, error: str, *, last: bool = False) -> Run:
         """Return the results so far, in the order of the plan."""
         done = [self._done[case.key] for case in self._plan.cases if case.key in self._done]
+        machine = replace(
+            self._machine,
+            load_end=environment.load() if last else None,
+            stolen=environment.stolen(self._ticks, environment.processor_ticks()),
+        )
         return Run(
             upscaler=__version__,
             git_revision=self._revision,
@@ -290,12 +296,12 @@ class _Session:
             took_s=round(time.monotonic() - self._began, 2),
             status=status,
             error=error,
-            machine=replace(self._machine, load_end=environment.load() if last else None),
+            machine=machine,
             versions=self._versions,
             models=list(self._plan.models),
             settings=self._options.settings(self._source),
             rules=[*statistics.RULES, *collect.RULES],
-            warnings=_warnings(done, self._load_start),
+            warnings=_warnings(done, machine),
             combinations=done,
             left_out=list(self._plan.left_out),
             budgets=judge(self._budgets, self._plan.cases, done),
@@ -318,8 +324,8 @@ class _Taken:
     warm_up: int = 0
 
 
-def _warnings(done: Sequence[Measured], load_start: list[float] | None) -> list[str]:
-    found = [environment.busy(load_start)]
+def _warnings(done: Sequence[Measured], machine: Machine) -> list[str]:
+    found = [environment.busy(machine.load_start), environment.robbed(machine.stolen)]
     doubtful = sum(bool(each.warnings) for each in done)
     if doubtful:
         found.append(f"{doubtful} of {len(done)} combinations have warnings of their own")

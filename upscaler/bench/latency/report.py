@@ -104,6 +104,8 @@ def _head(run: Run) -> Markup:
     load = "" if machine.load_start is None else f"{machine.load_start[0]:.2f}"
     if load and machine.load_end is not None:
         load += f" before, {machine.load_end[0]:.2f} after"
+    if machine.stolen:
+        load += f"; {machine.stolen:.1%} of the time stolen by the host"
     engines = dict.fromkeys(
         f"{each.engine} on {each.device}{' (emulated)' if each.emulated else ''}"
         for each in run.combinations

@@ -40,6 +40,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     load_start: list[float] | None
     """Programs that wanted a core, averaged over 1, 5 and 15 minutes, before the first frame."""
     load_end: list[float] | None
+    stolen: float | None = None
+    """Share of the time of all cores in which the host of a virtual machine did not run them."""
 
 
 class ModelFact(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,19 @@ def test_a_busy_machine_is_said_so() -> None:
     assert "a load of 1.20 (above 0.5)" in environment.busy([1.2, 0.0, 0.0])
 
 
+def test_time_that_a_host_stole_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "stat"
+    assert environment.processor_ticks(file) is None
+    file.write_text("cpu  100 0 50 800 10 0 0 40 7 0\ncpu0 1 2 3\n")
+    before = environment.processor_ticks(file)
+    assert before == [100, 0, 50, 800, 10, 0, 0, 40]
+    after = [130, 0, 60, 850, 10, 0, 0, 50]
+    assert environment.stolen(before, after) == 0.1
+    assert environment.stolen(before, before) is environment.stolen(None, after) is None
+    assert environment.robbed(None) == environment.robbed(0.005) == ""
+    assert "stole 10.0% of its time (above 0.5%)" in environment.robbed(0.1)
+
+
 def test_versions_name_what_is_installed() -> None:
     found = environment.versions()
     assert found["python"] == platform.python_version()
