@@ -28,7 +28,7 @@ def test_a_killed_service_is_noticed_and_found_again(tmp_path: Path, transport: 
             transport=transport,  # type: ignore[arg-type]
         )
         assert client.upscale(FRAME).max() == 7
-        service.send_signal(signal.SIGSTOP)  # so that no frame comes back
+        service.pause()  # so that no frame comes back
         lost = [client.submit(FRAME) for _ in range(3)]
         service.send_signal(signal.SIGKILL)
         began = time.monotonic()

@@ -164,7 +164,7 @@ def test_a_service_that_is_killed_comes_back_and_ends(c_client: str, tmp_path: P
     with ServiceProcess(["--method", "nearest"], bind=bind) as service:
         go_on()
         wait_for("stop")
-        service.send_signal(signal.SIGSTOP)  # so that no frame comes back
+        service.pause()  # so that no frame comes back
         go_on()
         wait_for("kill")
         service.send_signal(signal.SIGKILL)

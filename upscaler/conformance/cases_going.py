@@ -34,8 +34,7 @@ def killed(kit: Kit, asked: Asked) -> None:
         endpoint = service.endpoint
         subject.must_open(endpoint, asked)
         kit.upscale(asked, 1)
-        os.kill(service.pid, signal.SIGSTOP)  # so that no frame comes back
-        os.waitpid(service.pid, os.WUNTRACED)  # the last of its threads has stopped
+        service.pause()  # so that no frame comes back
         in_flight = [subject.must_submit(seed) for seed in (2, 3, 4)]
         service.send_signal(signal.SIGKILL)
         _require_lost(subject, in_flight)

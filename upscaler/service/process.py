@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +80,11 @@ class ServiceProcess:
         """Send a signal to the service; `close` then only waits for it to end."""
         self._signalled = True
         self._process.send_signal(number)
+
+    def pause(self) -> None:
+        """Halt the service where it stands, until a signal ends or continues it (POSIX alone)."""
+        self.send_signal(signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)  # the last of its threads has stopped
 
     def log(self) -> str:
         """What the service has written to stderr so far, or had at its end."""
