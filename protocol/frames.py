@@ -41,7 +41,7 @@ class PixelFormat(IntEnum):
     @property
     def channels(self) -> int:
         """Bytes of one pixel: 3 or 4."""
-        return len(self.name) - 1
+        return 4 if self in (PixelFormat.RGBA8, PixelFormat.BGRA8) else 3
 
     @property
     def blue_first(self) -> bool:

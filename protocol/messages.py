@@ -323,13 +323,14 @@ def _prefix(message_type: type[Message]) -> bytes:
     return _PREFIX.pack(MAGIC, MAJOR, MINOR, message_type.kind, 0, size, 0)
 
 
-_PREFIXES = {message_type: _prefix(message_type) for message_type in _MESSAGES.values()}
-_BY_PREFIX = {prefix: message_type for message_type, prefix in _PREFIXES.items()}
+_ENCODERS = {each: each.layout.packer(_prefix(each)) for each in _MESSAGES.values()}
+_DECODERS = {each: each.layout.unpacker(each, _PREFIX.size) for each in _MESSAGES.values()}
+_BY_PREFIX = {_prefix(each): each for each in _MESSAGES.values()}
 
 
 def encode(message: Message) -> bytes:
     """Return the header of a message."""
-    return _PREFIXES[type(message)] + message.layout.pack(message)
+    return _ENCODERS[type(message)](message)
 
 
 def decode(header: Bytes) -> Message:
@@ -342,7 +343,8 @@ def decode(header: Bytes) -> Message:
     message_type = _BY_PREFIX.get(bytes(header[: _PREFIX.size]))
     if message_type is None or len(header) != _PREFIX.size + message_type.layout.size:
         message_type = _checked_type(memoryview(header).cast("B"))
-    return message_type(**message_type.layout.unpack(header, _PREFIX.size))
+    message: Message = _DECODERS[message_type](header)
+    return message
 
 
 def _checked_type(view: memoryview) -> type[Message]:

@@ -7,7 +7,8 @@ The states and what moves them: `protocol.states`. Whose a slot of shared memory
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from protocol.errors import ErrorCode, ProtocolError, ServiceError
 from protocol.frames import PixelFormat, Size, upscaled_size
@@ -36,8 +37,7 @@ MAX_CREDITS = 8
 MAX_SENTENCE_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedFrame:
+class ReceivedFrame(msgspec.Struct, frozen=True, kw_only=True):
     """A frame that passed every check.
 
     `pixels` holds `stride * height` bytes; None means that they lie in the frame's slot.
@@ -47,8 +47,7 @@ class ReceivedFrame:
     pixels: memoryview | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedLoad:
+class ReceivedLoad(msgspec.Struct, frozen=True, kw_only=True):
     """A request to load `model`, a name or a file, from whoever knows `token`."""
 
     token: str
@@ -63,6 +62,7 @@ class ServiceSession:
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
         self.in_flight: dict[int, int] = {}
+        self._frames: _Geometry | None = None
         self._last_frame_id = 0
 
     def receive_message(
@@ -105,7 +105,9 @@ class ServiceSession:
     def welcome_to_send(self, welcome: Welcome) -> list[bytes]:
         """Open the session."""
         self.state = next_state(self.state, Event.WELCOME)
+        assert self.hello is not None
         self.welcome = welcome
+        self._frames = _Geometry(self.hello.size, self.hello.pixel_format)
         return [encode(welcome)]
 
     def refusal_to_send(self, error: Failure, sentence: str) -> list[bytes]:
@@ -127,8 +129,8 @@ class ServiceSession:
     def _receive_frame(self, frame: Frame, rest: Sequence[Bytes]) -> ReceivedFrame:
         identity = frame.frame_id
         state = next_state(self.state, Event.FRAME, frame_id=identity)
-        assert self.hello is not None
         assert self.welcome is not None
+        assert self._frames is not None
         if identity <= self._last_frame_id:
             # About no frame: this id may belong to one that is in flight and whose credit is spent.
             msg = f"frame id {identity} does not follow {self._last_frame_id}; ids must grow"
@@ -142,7 +144,7 @@ class ServiceSession:
                 " ms after its deadline; give one that lies ahead, or 0 for none"
             )
             raise ProtocolError(msg, code=ErrorCode.STALE_DEADLINE, frame_id=identity)
-        _check_geometry(frame, self.hello.size, self.hello.pixel_format)
+        self._frames.check(frame)
         if self.welcome.transport is Transport.SHARED_MEMORY:
             self._check_slot(frame, rest)
             pixels = None
@@ -182,8 +184,7 @@ class ServiceSession:
         raise ProtocolError(msg, code=code, frame_id=identity)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedResult:
+class ReceivedResult(msgspec.Struct, frozen=True, kw_only=True):
     """A result that passed every check.
 
     `pixels` holds `stride * height` bytes; None means that they lie in the result's slot, or that
@@ -203,6 +204,7 @@ class ClientSession:
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
         self.in_flight: dict[int, int] = {}
+        self._results: _Geometry | None = None
         self.last_frame_id = last_frame_id
 
     @property
@@ -261,6 +263,7 @@ class ClientSession:
             state = next_state(self.state, Event.WELCOME)
             self._check_welcome(message)
             self.state, self.welcome = state, message
+            self._results = _Geometry(message.upscaled, message.pixel_format)
             return message
         if isinstance(message, Result):
             return self._receive_result(message, parts[1:])
@@ -292,6 +295,7 @@ class ClientSession:
         identity = result.frame_id
         state = next_state(self.state, Event.RESULT, frame_id=identity)
         assert self.welcome is not None
+        assert self._results is not None
         if identity not in self.in_flight:
             msg = f"a result came for frame {identity}, which is not in flight"
             raise ProtocolError(msg, frame_id=identity)
@@ -301,7 +305,7 @@ class ClientSession:
                 f"{self.in_flight[identity]}"
             )
             raise ProtocolError(msg, code=ErrorCode.BAD_SLOT, frame_id=identity)
-        _check_geometry(result, self.welcome.upscaled, self.welcome.pixel_format)
+        self._results.check(result)
         dropped = result.outcome is Outcome.DROPPED
         if dropped or self.welcome.transport is Transport.SHARED_MEMORY:
             if rest:
@@ -371,20 +375,27 @@ def _inline_pixels(message: Frame | Result, rest: Sequence[Bytes]) -> memoryview
     return pixels
 
 
-def _check_geometry(message: Frame | Result, size: Size, pixel_format: PixelFormat) -> None:
-    """Check before any product of untrusted numbers sizes an allocation or a view."""
-    identity, stride = message.frame_id, message.stride
-    row = size.width * pixel_format.channels
-    if (message.size, message.pixel_format) != (size, pixel_format):
-        msg = (
-            f"frame {identity} is {message.size} {message.pixel_format.label}, but the session is "
-            f"{size} {pixel_format.label}"
-        )
-    elif not row <= stride <= max_stride(row):
-        msg = (
-            f"frame {identity} has a stride of {stride} bytes; for rows of {size.width} pixels "
-            f"{pixel_format.label} it may be {row} to {max_stride(row)}"
-        )
-    else:
-        return
-    raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)
+class _Geometry:
+    """Which frames, or results, a session takes."""
+
+    def __init__(self, size: Size, pixel_format: PixelFormat) -> None:
+        self._size, self._format = size, pixel_format
+        self._row = size.width * pixel_format.channels
+        self._longest = max_stride(self._row)
+
+    def check(self, message: Frame | Result) -> None:
+        """Refuse numbers that nobody may size an allocation or a view by."""
+        identity, stride = message.frame_id, message.stride
+        if message.size != self._size or message.pixel_format is not self._format:
+            msg = (
+                f"frame {identity} is {message.size} {message.pixel_format.label}, but the session "
+                f"is {self._size} {self._format.label}"
+            )
+        elif not self._row <= stride <= self._longest:
+            msg = (
+                f"frame {identity} has a stride of {stride} bytes; for rows of {self._size.width} "
+                f"pixels {self._format.label} it may be {self._row} to {self._longest}"
+            )
+        else:
+            return
+        raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)

@@ -25,12 +25,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from operator import index
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
+import msgspec
 import numpy as np
 
 from protocol.errors import (
@@ -58,8 +58,7 @@ TRANSPORTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upscaled:
+class Upscaled(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One result. `outcome` says who made it; one that was dropped has no pixels."""
 
     frame_id: int

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from protocol.messages import Frame, Outcome
 from upscaler.contract import Frame as Pixels
 from upscaler.contract import Upscaler
@@ -21,8 +23,7 @@ class Rescue:
     lane: Lane | None
 
 
-@dataclass(slots=True, kw_only=True)
-class Job:
+class Job(msgspec.Struct, eq=False, kw_only=True):
     """One frame on its way. `source` is where it lies, `result` where it goes; times in ns.
 
     `pixels` is the session's; it tells one session of a peer from the next. `rescue` is None for

@@ -150,14 +150,14 @@ class Service:
         while not self._stopping:
             with self._state:
                 self._receive_waiting()
+                job = self._jobs.take()
+                if job is not None:  # the other thread sees to everything else meanwhile
+                    return job
                 self._welcome_opened()
                 self._answer_loaders()
                 self._keep_alive()
-                job = self._jobs.take()
                 # Last of all: whatever is sent may use up what would have told of a message.
                 more = self._transport.readable
-            if job is not None:
-                return job
             if not more:
                 self._transport.wait(self._limits.keepalive_s / 2)
         return None
