@@ -107,31 +107,37 @@ def closed_loop(client: Client, frames: Sequence[Frame], take: Take) -> None:
     Raises what `client` does; the frames until then are in `take`.
     """
     before_ns = 0
-    while not take.limit.reached(len(take.shots)):
-        acquiring_ns = time.perf_counter_ns()
-        slot = client.acquire()
-        np.copyto(slot, frames[len(take.shots) % len(frames)])
-        filled_ns = time.perf_counter_ns()
-        client.submit(slot)
-        submitted_ns = time.perf_counter_ns()
-        upscaled = client.receive()
-        client.release(upscaled)
-        released_ns = time.perf_counter_ns()
-        timing = upscaled.timing
-        began_ns = timing.submitted_ns
-        spent_ns = acquiring_ns - before_ns + began_ns - filled_ns if before_ns else 0
-        take.shots.append(
+    # Little happens between two frames: what can be done afterwards is.
+    passed: list[tuple[int, int, bool, Timing]] = []
+    try:
+        while not take.limit.reached(len(passed)):
+            acquiring_ns = time.perf_counter_ns()
+            slot = client.acquire()
+            np.copyto(slot, frames[len(passed) % len(frames)])
+            filled_ns = time.perf_counter_ns()
+            client.submit(slot)
+            submitted_ns = time.perf_counter_ns()
+            upscaled = client.receive()
+            client.release(upscaled)
+            released_ns = time.perf_counter_ns()
+            timing = upscaled.timing
+            began_ns = timing.submitted_ns
+            spent_ns = acquiring_ns - before_ns + began_ns - filled_ns if before_ns else 0
+            passed.append((submitted_ns - began_ns, spent_ns, upscaled.dropped, timing))
+            before_ns = released_ns
+            take.idle(len(passed))
+    finally:
+        take.shots += [
             Shot(
-                meant_ns=began_ns,
-                submitted_ns=began_ns,
-                call_ns=submitted_ns - began_ns,
+                meant_ns=timing.submitted_ns,
+                submitted_ns=timing.submitted_ns,
+                call_ns=call_ns,
                 harness_ns=spent_ns,
-                dropped=upscaled.dropped,
-                timing=None if upscaled.dropped else timing,
+                dropped=dropped,
+                timing=None if dropped else timing,
             )
-        )
-        before_ns = released_ns
-        take.idle(len(take.shots))
+            for call_ns, spent_ns, dropped, timing in passed
+        ]
 
 
 def open_loop(client: Client, frames: Sequence[Frame], take: Take, *, fps: float) -> None:
