@@ -35,6 +35,7 @@ FPS = (30.0, 60.0)
 STILL, CHANGING = "still screen", "changing screen"
 SOURCE, PLAIN = "ScreenSource.frames to a slot", "mss and a numpy copy"
 PACED, SLEEPING = "Paced", "time.sleep(1 / fps)"
+AWAKE = "Paced, never asleep: a floor"
 LEAST_FRAMES = 3
 """Of a turn, so that it has intervals, however slow the machine."""
 WARM_UP = 3
@@ -197,6 +198,7 @@ def _measure_pacing(region: Region, rounds: int, seconds: float) -> dict[tuple[f
     with ExitStack() as stack:
         source = stack.enter_context(open_region(region))
         ways[PACED] = lambda fps: Paced(source, fps).frames(lambda: slot)
+        ways[AWAKE] = lambda fps: Paced(source, fps, wait=_awake_until).frames(lambda: slot)
         ways[SLEEPING] = lambda fps: _sleeping(source.frames(lambda: slot), fps)
         bar = stack.enter_context(progress())
         task = bar.add_task("pacing", total=rounds * len(FPS) * len(ways))
@@ -211,6 +213,12 @@ def _measure_pacing(region: Region, rounds: int, seconds: float) -> dict[tuple[f
                     found.setdefault((fps, way), Pace()).count_turn(captured_ns, fps)
                     bar.advance(task)
     return found
+
+
+def _awake_until(due_s: float) -> None:
+    """Give the processor to nobody: what is late then was late by the machine's doing."""
+    while time.perf_counter() < due_s:
+        pass
 
 
 def _sleeping(frames: Iterator[CapturedFrame], fps: float) -> Iterator[CapturedFrame]:
