@@ -131,7 +131,7 @@ def check_engine(test: SelfTest) -> Check:
     against = "the float network" if test.engine == REFERENCE else REFERENCE
     detail = (
         f"{known}{WIDTH}x{HEIGHT} in {test.frame_ms:.1f} ms, loaded in {test.load_ms:.0f} ms, "
-        f"{test.levels_apart} levels from {against}"
+        f"{test.levels_apart} level{'' if test.levels_apart == 1 else 's'} from {against}"
     )
     return Check(name=name, status="ok", detail=detail)
 
