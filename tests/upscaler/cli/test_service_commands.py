@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from upscaler.client import Client
 from upscaler.service.process import ServiceProcess
+
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def upscaler(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,8 +40,8 @@ def test_top_shows_a_client_and_its_stages(service: ServiceProcess) -> None:
     assert ["engine", "openvino"] in [line[:2] for line in lines]
 
 
-def test_top_says_that_nobody_is_there() -> None:
-    done = upscaler("top", "--once", "--connect", "tcp://127.0.0.1:1")
+def test_top_says_that_nobody_is_there(run_here: RunHere) -> None:
+    done = run_here("top", "--once", "--connect", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert done.stderr == (
         "upscaler: the service at tcp://127.0.0.1:1 did not answer within 5 s; "
@@ -46,12 +49,14 @@ def test_top_says_that_nobody_is_there() -> None:
     )
 
 
-def test_models_are_listed_and_loaded(service: ServiceProcess, tmp_path: Path) -> None:
-    listed = upscaler("model", "list", "--connect", service.endpoint)
+def test_models_are_listed_and_loaded(
+    run_here: RunHere, service: ServiceProcess, tmp_path: Path
+) -> None:
+    listed = run_here("model", "list", "--connect", service.endpoint)
     assert "quicksrnet-small-x2: quicksrnet-small 2x (" in listed.stdout
-    loaded = upscaler("model", "load", "quicksrnet-small-x2", "--connect", service.endpoint)
+    loaded = run_here("model", "load", "quicksrnet-small-x2", "--connect", service.endpoint)
     assert loaded.returncode == 0, loaded.stderr
     assert "quicksrnet-small-x2" in loaded.stdout
-    missing = upscaler("model", "load", f"{tmp_path}/none.onnx", "--connect", service.endpoint)
+    missing = run_here("model", "load", f"{tmp_path}/none.onnx", "--connect", service.endpoint)
     assert missing.returncode == 2
     assert missing.stderr == f"upscaler: there is no model file {tmp_path}/none.onnx\n"
