@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import onnx
@@ -52,6 +53,27 @@ def service() -> Iterator[ServiceProcess]:
     with ServiceProcess() as running:
         yield running
         assert running.running, running.log()
+
+
+@pytest.fixture
+def call_here(
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call a command line in this process: call_here(main, "train", folder).
+
+    In this process, since every new one takes seconds to import what a command needs.
+    """
+
+    def call(
+        main: Callable[[list[str]], NoReturn], *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        given = list(map(str, arguments))
+        with pytest.raises(SystemExit) as ended:
+            main(given)
+        stdout, stderr = capfd.readouterr()
+        return subprocess.CompletedProcess(given, int(ended.value.code or 0), stdout, stderr)
+
+    return call
 
 
 @pytest.fixture(scope="session")

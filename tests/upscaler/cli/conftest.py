@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from subprocess import CompletedProcess
 
 import pytest
@@ -16,23 +17,12 @@ RunHere = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def run_here(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RunHere]:
+def run_here(call_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunHere]:
     """Run a command in this process: run_here("image", source, target); services are others.
 
-    In this process, since every new one takes seconds to import what a command needs. Tables are as
-    wide as in a pipe.
+    Tables are as wide as in a pipe.
     """
     monkeypatch.setattr(console, "width", WIDE)
-
-    def command(*arguments: object) -> CompletedProcess[str]:
-        given = list(map(str, arguments))
-        with pytest.raises(SystemExit) as ended:
-            run(app, "upscaler", given)
-        stdout, stderr = capfd.readouterr()
-        return CompletedProcess(given, int(ended.value.code or 0), stdout, stderr)
-
     handler = signal.getsignal(signal.SIGTERM)
-    yield command
+    yield partial(call_here, partial(run, app, "upscaler"))
     signal.signal(signal.SIGTERM, handler)
