@@ -1,4 +1,4 @@
-"""`upscaler top` and `upscaler model` against a running service."""
+"""`upscaler top` and `upscaler model` against a running service, and `serve` that does not run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from upscaler.client import Client
 from upscaler.service.process import ServiceProcess
@@ -60,3 +61,25 @@ def test_models_are_listed_and_loaded(
     missing = run_here("model", "load", f"{tmp_path}/none.onnx", "--connect", service.endpoint)
     assert missing.returncode == 2
     assert missing.stderr == f"upscaler: there is no model file {tmp_path}/none.onnx\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--engine", "cuda", "--method", "fsr1"], "unknown engine 'cuda'"),
+        (["--model", "nothing-x2"], "nothing-x2"),
+        (["--model", "/does/not/exist.onnx"], "/does/not/exist.onnx"),
+        (["--method", "dlss"], "unknown method 'dlss'"),
+        (["--bind", "tcp://0.0.0.0:5560"], "not on this machine"),
+        (["--bind", "tcp://127.0.0.1:99999"], "is no endpoint"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why_in_one_line(
+    run_here: RunHere, arguments: list[str], words: str
+) -> None:
+    # Should it start after all, it ends: there is no stdin here.
+    done = run_here("serve", "--until-stdin-closes", *arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("upscaler: ")
+    assert words in line
