@@ -38,11 +38,27 @@ def run_trainer(tmp_path: Path) -> RunCommand:
     return run
 
 
+@pytest.fixture(scope="session")
+def aimet_loaded() -> None:
+    """AIMET, loaded while stderr is that of all tests.
+
+    It closes the handlers of every log, and absl's, which OpenVINO and TensorBoard bring, then
+    closes what it writes to, unless that is the stderr of the moment. In a test that captures one
+    of its own it would be that of all tests.
+    """
+    if find_spec("torch") and find_spec("aimet_torch"):
+        from trainer.aimet import equalise
+        from trainer.network import Architecture, QuickSRNet
+
+        equalise(QuickSRNet(Architecture(width=8, depth=1)))
+
+
 @pytest.fixture
 def train_here(
-    call_here: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aimet_loaded: None, call_here: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> RunCommand:
     """Run `upscaler-train` in this process, in a folder of its own."""
+    assert aimet_loaded is None
     monkeypatch.chdir(tmp_path)
     return partial(call_here, main)
 
