@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import onnx
@@ -42,6 +43,7 @@ from upscaler.testing import example_card, near_identity_weights
 
 MakeModel = Callable[..., Model]
 MakeComparison = Callable[..., Comparison]
+DEBIAN = {"libzmq": "libzmq3-dev", "sdl2": "libsdl2-dev"}
 CLIP = Path(__file__).parent.parent / "upscaler" / "demo" / "clip"
 
 
@@ -51,6 +53,54 @@ def service() -> Iterator[ServiceProcess]:
     with ServiceProcess() as running:
         yield running
         assert running.running, running.log()
+
+
+@pytest.fixture
+def call_here(
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call a command line in this process: call_here(main, "train", folder).
+
+    In this process, since every new one takes seconds to import what a command needs.
+    """
+
+    def call(
+        main: Callable[[list[str]], NoReturn], *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        given = list(map(str, arguments))
+        with pytest.raises(SystemExit) as ended:
+            main(given)
+        stdout, stderr = capfd.readouterr()
+        return subprocess.CompletedProcess(given, int(ended.value.code or 0), stdout, stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def c_flags() -> Callable[..., list[str]]:
+    """What `cc` takes to build with packages: c_flags("libzmq", "sdl2", tools=("make",)).
+
+    Skips where the compiler, a package or a tool is missing, unless CI_COMPILER=1 says that they
+    must be there.
+    """
+
+    def flags(*packages: str, tools: tuple[str, ...] = ()) -> list[str]:
+        missing = [tool for tool in ("cc", "pkg-config", *tools) if not shutil.which(tool)]
+        if not missing:
+            missing += [
+                f"{package} (apt-get install {DEBIAN[package]})"
+                for package in packages
+                if subprocess.run(["pkg-config", "--exists", package], check=False).returncode
+            ]
+        if missing:
+            reason = f"no C was compiled; missing: {', '.join(missing)}"
+            if os.environ.get("CI_COMPILER") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        asked = ["pkg-config", "--cflags", "--libs", *packages]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
+
+    return flags
 
 
 @pytest.fixture(scope="session")

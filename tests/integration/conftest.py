@@ -153,7 +153,7 @@ class Page:
         return screen[top : top + height, left : left + width], line - left
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def driver() -> Iterator[Any]:
     """Chromium without a window, that cannot resolve any name."""
     missing = []

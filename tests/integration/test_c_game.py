@@ -1,13 +1,7 @@
-"""The game in C, built here and run on Xvfb against a real service.
-
-Needs a C compiler, SDL2 and ZeroMQ; skipped without them, unless CI_COMPILER=1 says that they
-must be there.
-"""
+"""The game in C, built here and run on Xvfb against a real service."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import time
@@ -30,20 +24,9 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="session")
-def c_game(tmp_path_factory: pytest.TempPathFactory) -> str:
+def c_game(c_flags: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The program, built by its own Makefile with every warning an error."""
-    missing = [
-        f"{tool} ({tool})" for tool in ("cc", "make", "pkg-config") if not shutil.which(tool)
-    ]
-    for package, debian in (("sdl2", "libsdl2-dev"), ("libzmq", "libzmq3-dev")):
-        asked = ["pkg-config", "--exists", package]
-        if not missing and subprocess.run(asked, check=False).returncode:
-            missing.append(f"{package} (apt-get install {debian})")
-    if missing:
-        reason = f"the game in C was not built; missing: {', '.join(missing)}"
-        if os.environ.get("CI_COMPILER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    c_flags("sdl2", "libzmq", tools=("make",))  # the Makefile asks for them itself
     build = tmp_path_factory.mktemp("c-game")
     command = ["make", "-C", str(GAME), f"BUILD={build}", "CFLAGS=-O2 -Werror"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)

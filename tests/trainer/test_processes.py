@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,29 +11,34 @@ import torch
 
 from protocol.errors import BadRequestError
 from trainer.checkpoint import load_checkpoint
+from trainer.cli.main import main
 from trainer.processes import alone, joined
 
 OPTIONS = ["--iterations", "6", "--batch", "4", "--patch", "16", "--report-every", "3"]
 OPTIONS += ["--architecture", "f8-m1", "--recipe", "paper", "--device", "cpu", "--threads", "1"]
 
 
-def train(launcher: list[str], store: Path, out: Path) -> list[float]:
-    done = subprocess.run(
-        [*launcher, "-m", "trainer", "train", "--data", str(store), "--out", str(out), *OPTIONS],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+def losses_of(done: subprocess.CompletedProcess[str]) -> list[float]:
     assert done.returncode == 0, done.stderr
     return [float(loss) for loss in re.findall(r"iterations, loss ([\d.]+)", done.stdout)]
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_loss_of_one(store_x2: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_loss_of_one(
+    call_here: Callable[..., subprocess.CompletedProcess[str]], store_x2: Path, tmp_path: Path
+) -> None:
+    options = ["train", "--data", str(store_x2), *OPTIONS, "--out"]
+    one = losses_of(call_here(main, *options, tmp_path / "one"))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    one = train([sys.executable], store_x2, tmp_path / "one")
-    two = train(torchrun, store_x2, tmp_path / "two")
+    two = losses_of(
+        subprocess.run(
+            [*torchrun, "-m", "trainer", *options, str(tmp_path / "two")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+    )
     assert len(one) == 2
     assert two == pytest.approx(one, rel=1e-5)
     weights = [

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="segments are no
 
 
 def open_segments() -> int:
-    """Descriptors of segments that this process has open, and of nothing that other tests left."""
-    gc.collect()  # an exception's traceback keeps mappings alive in a cycle
+    """Descriptors of segments that this process has open."""
     count = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the listing's own is closed by now
@@ -67,10 +66,12 @@ def test_a_segment_that_is_too_small_is_refused() -> None:
 
 
 def test_no_room_is_an_error_and_leaves_nothing() -> None:
+    gc.collect()  # an exception's traceback keeps mappings of other tests alive in a cycle
     before = sorted(folder().glob("upscaler*")), open_segments()
     with pytest.raises(ServiceError, match=r"shared memory cannot be had .*inline") as caught:
         Segment.make(1 << 50)
     assert caught.value.code is ErrorCode.UNSUPPORTED_TRANSPORT
+    gc.collect()
     assert (sorted(folder().glob("upscaler*")), open_segments()) == before
 
 
@@ -108,6 +109,7 @@ def test_what_nobody_makes_any_more_is_removed(
 
 
 def test_nothing_is_left_open() -> None:
+    gc.collect()  # what other tests left would go in the meantime
     before = open_segments()
     for _ in range(20):
         made = Segment.make(4096)
@@ -115,4 +117,5 @@ def test_nothing_is_left_open() -> None:
         assert open_segments() > before
         made.unlink()
         del made
+    gc.collect()
     assert open_segments() == before

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,25 +38,42 @@ def run_trainer(tmp_path: Path) -> RunCommand:
     return run
 
 
-@pytest.fixture
-def assert_refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """Run a command in this process; it must end with one sentence that holds all `parts`.
+@pytest.fixture(scope="session")
+def aimet_loaded() -> None:
+    """AIMET, loaded while stderr is that of all tests.
 
-    In this process, since starting torch for every error would take minutes.
+    It closes the handlers of every log, and absl's, which OpenVINO and TensorBoard bring, then
+    closes what it writes to, unless that is the stderr of the moment. In a test that captures one
+    of its own it would be that of all tests.
     """
+    if find_spec("torch") and find_spec("aimet_torch"):
+        from trainer.aimet import equalise
+        from trainer.network import Architecture, QuickSRNet
+
+        equalise(QuickSRNet(Architecture(width=8, depth=1)))
+
+
+@pytest.fixture
+def train_here(
+    aimet_loaded: None, call_here: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> RunCommand:
+    """Run `upscaler-train` in this process, in a folder of its own."""
+    assert aimet_loaded is None
     monkeypatch.chdir(tmp_path)
+    return partial(call_here, main)
+
+
+@pytest.fixture
+def assert_refused(train_here: RunCommand) -> Callable[..., None]:
+    """Run a command in this process; it must end with one sentence that holds all `parts`."""
 
     def check(arguments: Sequence[str | Path], *parts: str) -> None:
-        with pytest.raises(SystemExit) as exited:
-            main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        assert exited.value.code == 2, said
-        assert said.out == ""
-        assert said.err.count("\n") == 1, said.err
-        assert said.err.startswith("upscaler-train: ")
+        done = train_here(*arguments)
+        assert done.returncode == 2, done
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("upscaler-train: ")
         for part in parts:
-            assert part in said.err
+            assert part in done.stderr
 
     return check

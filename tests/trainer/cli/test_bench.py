@@ -9,10 +9,10 @@ pytest.importorskip("torch")
 
 
 def test_it_prints_each_precision_and_the_share_of_the_data(
-    run_trainer: Callable, store_x2: Path
+    train_here: Callable, store_x2: Path
 ) -> None:
     small = ["--architecture", "f8-m1", "--batch", "2", "--patch", "16", "--threads", "1"]
-    done = run_trainer("bench", "--data", store_x2, *small, "--rounds", "1", "--steps", "2")
+    done = train_here("bench", "--data", store_x2, *small, "--rounds", "1", "--steps", "2")
     assert done.returncode == 0, done.stderr
     for word in ("f8-m1 2x", "float32", "bfloat16", "network"):
         assert word in done.stdout

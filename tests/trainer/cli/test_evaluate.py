@@ -8,22 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.cli.main import main
 from upscaler.images import write_image
 
 INT8, FLOAT = "quicksrnet-small-x2", "quicksrnet-small-x2-float"
 
 
 @pytest.fixture
-def evaluate(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def evaluate(train_here: Callable) -> Callable[..., str]:
     """Run the command in this process; return what it prints."""
 
     def run(*arguments: str | Path) -> str:
-        with pytest.raises(SystemExit) as exited:
-            main(["evaluate", *map(str, arguments)])
-        said = capsys.readouterr()
-        assert exited.value.code == 0, said.err
-        return said.out
+        done = train_here("evaluate", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return run
 
@@ -160,10 +157,10 @@ def test_needs_no_torch(run_trainer: Callable, standard_set: Path) -> None:
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="torch is missing")
 def test_a_checkpoint_is_evaluated_like_a_model(
-    run_trainer: Callable, evaluate: Callable[..., str], store_x2: Path, tmp_path: Path
+    train_here: Callable, evaluate: Callable[..., str], store_x2: Path, tmp_path: Path
 ) -> None:
     options = ["--architecture", "f8-m1", "--batch", "2", "--patch", "16", "--iterations", "2"]
-    trained = run_trainer(
+    trained = train_here(
         "train", "--data", store_x2, *options, "--threads", "1", "--out", tmp_path / "run"
     )
     assert trained.returncode == 0, trained.stderr

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.cli.main import main
 from trainer.degrade import DEGRADATIONS, degrade
 from trainer.store import Store
 from upscaler.contract import Frame
@@ -25,19 +24,14 @@ Pictures = tuple[Frame, Frame]
 
 
 @pytest.fixture
-def prepare(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
+def prepare(train_here: Callable) -> Callable[..., str]:
     """Run the command in this process, in `tmp_path`; return what it prints."""
-    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> str:
-        with pytest.raises(SystemExit) as exited:
-            main(["prepare", *map(str, arguments), "--out", "store"])
-        said = capsys.readouterr()
-        assert exited.value.code == 0, said.err
-        assert said.err == ""
-        return said.out
+        done = train_here("prepare", *arguments, "--out", "store")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return done.stdout
 
     return run
 

@@ -32,9 +32,9 @@ def models(make_model: Callable[..., Model], tmp_path: Path) -> Path:
 
 
 def test_a_model_below_fsr1_is_refused(
-    run_trainer: Callable, models: Path, store_x2: Path, tmp_path: Path
+    train_here: Callable, models: Path, store_x2: Path, tmp_path: Path
 ) -> None:
-    done = run_trainer("release", "--model", models, "--data", store_x2, "--out", "released")
+    done = train_here("release", "--model", models, "--data", store_x2, "--out", "released")
     assert done.returncode == 1
     assert "bicubic" in done.stdout
     reasons = done.stderr.splitlines()

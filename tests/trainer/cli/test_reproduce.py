@@ -10,16 +10,16 @@ pytest.importorskip("torch")
 TINY = ["--budget", "1e-4", "--precision", "float32", "--threads", "1"]
 
 
-def test_a_table_from_one_command(run_trainer: Callable, store_x15: Path, tmp_path: Path) -> None:
+def test_a_table_from_one_command(train_here: Callable, store_x15: Path, tmp_path: Path) -> None:
     command = ["reproduce", "table5", "--data", store_x15, "--out", "out", *TINY]
-    done = run_trainer(*command)
+    done = train_here(*command)
     assert done.returncode == 0, done.stderr
     for suffix in ("md", "csv", "png"):
         assert (tmp_path / "out" / f"table5.{suffix}").stat().st_size > 100
     text = (tmp_path / "out" / "table5.md").read_text()
     assert "Recipe fast at 0.010% of its length: 3 iterations a network" in text
     assert "naive head" in text
-    taken = run_trainer(*command, "--checkpoint", "pooled=out/runs/pooled/checkpoint.pt")
+    taken = train_here(*command, "--checkpoint", "pooled=out/runs/pooled/checkpoint.pt")
     assert taken.returncode == 0, taken.stderr
     assert (
         "Taken, not trained here: pooled, recipe fast, 3 iterations"

@@ -50,29 +50,30 @@ def test_errors_are_one_line(
 
 
 def test_a_run_from_start_to_end(
-    run_trainer: Callable, assert_refused: Callable, store_x2: Path, tmp_path: Path
+    train_here: Callable,
+    assert_refused: Callable,
+    store_x2: Path,
+    tmp_path: Path,
 ) -> None:
     options = [*TINY, "--iterations", "6", "--report-every", "3", "--out", "run"]
-    done = run_trainer("train", "--data", store_x2, *options)
+    done = train_here("train", "--data", store_x2, *options)
     assert done.returncode == 0, done.stderr
     assert "f8-m1 2x, recipe fast: 6 iterations on 4 pairs, 2 held out" in done.stdout
     assert done.stdout.count("validation") >= 3
     for name in ("checkpoint.pt", "best.pt", "validation.png", "tensorboard"):
         assert (tmp_path / "run" / name).exists()
     assert_refused(["train", "--data", store_x2, *options], "checkpoint.pt exists; add --resume")
-    tuned = run_trainer(
-        "train", "--data", store_x2, *options[:-1], "tuned", "--from", "run/best.pt"
-    )
+    tuned = train_here("train", "--data", store_x2, *options[:-1], "tuned", "--from", "run/best.pt")
     assert tuned.returncode == 0, tuned.stderr
     training = load_checkpoint(tmp_path / "tuned" / "checkpoint.pt").training
     assert "from quicksrnet-f8-m1-x2-float (fast, " in training
 
 
 def test_ablations_and_the_pooled_head(
-    run_trainer: Callable, store_x15: Path, tmp_path: Path
+    train_here: Callable, store_x15: Path, tmp_path: Path
 ) -> None:
     flags = ["--head", "pooled", "--no-identity", "--no-relu1", "--residual", "--expand", "16"]
-    done = run_trainer(
+    done = train_here(
         "train", "--data", store_x15, *TINY, *flags, "--iterations", "2", "--out", "run"
     )
     assert done.returncode == 0, done.stderr
@@ -105,9 +106,7 @@ def test_an_interrupt_saves_the_checkpoint(store_x2: Path, tmp_path: Path) -> No
     assert (tmp_path / "checkpoint.pt").is_file()
 
 
-def test_a_killed_run_goes_on_exactly(
-    run_trainer: Callable, store_x2: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_goes_on_exactly(train_here: Callable, store_x2: Path, tmp_path: Path) -> None:
     options = ["--iterations", "100", "--report-every", "10"]
     with start(store_x2, tmp_path / "killed", *options) as process:
         deadline = time.monotonic() + 60
@@ -116,11 +115,11 @@ def test_a_killed_run_goes_on_exactly(
             assert process.poll() is None
         process.kill()
     assert load_checkpoint(tmp_path / "killed" / "checkpoint.pt").done < 100
-    resumed = run_trainer(
+    resumed = train_here(
         "train", "--data", store_x2, "--out", "killed", "--resume", "--threads", "1"
     )
     assert resumed.returncode == 0, resumed.stderr
-    straight = run_trainer("train", "--data", store_x2, *TINY, *options, "--out", "straight")
+    straight = train_here("train", "--data", store_x2, *TINY, *options, "--out", "straight")
     assert straight.returncode == 0, straight.stderr
     one, other = (
         load_checkpoint(tmp_path / name / "checkpoint.pt").network.state_dict()

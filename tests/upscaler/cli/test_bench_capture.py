@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from subprocess import CompletedProcess
 
 import pytest
 
 from upscaler.cli.bench_capture import Pace
-from upscaler.cli.main import app
-from upscaler.cli.running import run
-from upscaler.console import console
 
 Bench = Callable[..., list[list[str]]]
+RunHere = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def bench_capture(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench_capture(run_here: RunHere) -> Bench:
     """Run it in turns of 0.1 s at 64x36; returns the rows of the tables it prints."""
-    monkeypatch.setattr(console, "width", 200)
 
     def measured(*arguments: str) -> list[list[str]]:
         command = ["bench", "capture", "--size", "64x36", "--rounds", "1", "--seconds", "0.1"]
-        with pytest.raises(SystemExit) as ended:
-            run(app, "upscaler", [*command, *arguments])
-        printed = capfd.readouterr()
-        assert ended.value.code == 0, printed.err
-        return rows(printed.out)
+        done = run_here(*command, *arguments)
+        assert done.returncode == 0, done.stderr
+        return rows(done.stdout)
 
     return measured
 
@@ -66,13 +62,11 @@ def test_a_client_is_timed_without_a_viewer_with_one_and_with_a_page(bench_captu
     assert float(watched[6]) > 0  # pictures did come
 
 
-def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as ended:
-        run(app, "upscaler", ["bench", "capture", *arguments])
-    assert ended.value.code == 2
-    error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    return error
+def refused(run_here: RunHere, *arguments: str) -> str:
+    done = run_here("bench", "capture", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -84,24 +78,22 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     ],
 )
 def test_what_cannot_be_measured_is_said(
-    capfd: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    run_here: RunHere, arguments: list[str], sentence: str
 ) -> None:
-    assert refused(capfd, *arguments).startswith(f"upscaler: {sentence}")
+    assert refused(run_here, *arguments).startswith(f"upscaler: {sentence}")
 
 
-def test_no_screen_is_said(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_screen_is_said(run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    assert refused(capfd, "--part", "capture") == (
+    assert refused(run_here, "--part", "capture") == (
         "upscaler: there is no screen to capture: DISPLAY is not set; name an X server, such as "
         "Xvfb, or give --part viewer, which needs none\n"
     )
 
 
-def test_a_screen_that_is_too_small_is_said(screen: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_screen_that_is_too_small_is_said(screen: str, run_here: RunHere) -> None:
     assert screen
-    assert refused(capfd, "--part", "capture") == (
+    assert refused(run_here, "--part", "capture") == (
         "upscaler: the region 960x540 at 0,0 does not lie on the screen, which is 800x600 at 0,0\n"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -29,7 +30,9 @@ def test_three_ways_to_start_are_timed() -> None:
         assert words in done.stdout
 
 
-def test_a_start_that_fails_says_why() -> None:
-    done = bench_load("--model", "quicksrnet-small-x2-float")
+def test_a_start_that_fails_says_why(
+    run_here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = run_here("bench", "load", "--rounds", 1, "--model", "quicksrnet-small-x2-float")
     assert done.returncode == 2
     assert done.stderr.startswith("upscaler: the NPU runs quantised models only")

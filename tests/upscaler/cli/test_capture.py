@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +17,12 @@ import pytest
 
 from protocol.frames import PixelFormat, Size
 from upscaler.bench.frames import game_frame
-from upscaler.cli.main import app
-from upscaler.cli.running import run
 from upscaler.images import write_image
 from upscaler.service.process import ServiceProcess
 
 Show = Callable[..., Any]
-Upscaler = Callable[..., "Done"]
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 SIZE = Size(64, 36)
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def upscaler(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
-    """Run a command in this process; services that it starts are others."""
-
-    def run_here(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            run(app, "upscaler", list(map(str, arguments)))
-        stdout, stderr = capfd.readouterr()
-        return Done(int(ended.value.code or 0), stdout, stderr)
-
-    handler = signal.getsignal(signal.SIGTERM)
-    yield run_here
-    signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -91,10 +66,10 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 def test_a_file_becomes_a_file_frame_by_frame(
-    upscaler: Upscaler, clip: Path, tmp_path: Path, service: ServiceProcess
+    run_here: RunHere, clip: Path, tmp_path: Path, service: ServiceProcess
 ) -> None:
     out = tmp_path / "out.avi"
-    done = upscaler(
+    done = run_here(
         *("capture", "--file", clip, "--to", out, "--method", "nearest"),
         *("--scale", "3", "--connect", service.endpoint),
     )
@@ -107,13 +82,11 @@ def test_a_file_becomes_a_file_frame_by_frame(
     assert np.abs(frames[4][1::3, 1::3].astype(int) - wanted).mean() < 12
 
 
-def test_it_starts_a_service_where_none_runs(
-    upscaler: Upscaler, clip: Path, tmp_path: Path
-) -> None:
+def test_it_starts_a_service_where_none_runs(run_here: RunHere, clip: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:  # so that nobody listens at the default address
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 5560))
-        done = upscaler("capture", "--file", clip, "--to", tmp_path / "out.mp4", "--method", "fsr1")
+        done = run_here("capture", "--file", clip, "--to", tmp_path / "out.mp4", "--method", "fsr1")
     assert done.returncode == 0, done.stderr
     assert "started for this" in done.stdout
     assert len(frames_of(tmp_path / "out.mp4")) == 5
@@ -208,7 +181,7 @@ def test_a_window_of_another_size_is_opened_again(
 )
 def test_an_error_is_one_line(
     screen: str,
-    upscaler: Upscaler,
+    run_here: RunHere,
     clip: Path,
     service: ServiceProcess,
     *,
@@ -225,7 +198,7 @@ def test_an_error_is_one_line(
             given += ["--bind", "tcp://127.0.0.1:*", "--method", "nearest"]
         else:
             given += ["--connect", service.endpoint]
-        done = upscaler(*given)
+        done = run_here(*given)
     assert done.returncode == 2
     error = [line for line in done.stderr.splitlines() if " INFO " not in line]
     assert len(error) == 1
@@ -235,18 +208,18 @@ def test_an_error_is_one_line(
 
 @pytest.mark.parametrize("source", [["--monitor", "1"], ["--window", "game"]])
 def test_without_a_display(
-    upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch, source: list[str]
+    run_here: RunHere, monkeypatch: pytest.MonkeyPatch, source: list[str]
 ) -> None:
     pytest.importorskip("mss")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    done = upscaler("capture", *source)
+    done = run_here("capture", *source)
     assert done.returncode == 2
     assert done.stderr == "upscaler: there is no display to capture: DISPLAY is not set\n"
 
 
-def test_a_codec_that_is_missing_is_said(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_a_codec_that_is_missing_is_said(run_here: RunHere, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 200)
-    done = upscaler("capture", "--file", tmp_path / "clip.mp4", "--to", tmp_path / "out.mp4")
+    done = run_here("capture", "--file", tmp_path / "clip.mp4", "--to", tmp_path / "out.mp4")
     assert done.returncode == 2
     assert "clip.mp4 is not a video that OpenCV can read" in done.stderr

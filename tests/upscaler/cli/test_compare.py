@@ -1,4 +1,4 @@
-"""`upscaler compare` as users meet it: a real process on real frames."""
+"""`upscaler compare` as users meet it, on real frames."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from upscaler.images import read_image
+
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -36,12 +42,15 @@ def test_folders_of_pairs(pairs: tuple[Path, Path], tmp_path: Path) -> None:
     assert picture.shape == (96, 160, 3)
 
 
-def test_a_video_and_a_folder_together(pairs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_video_and_a_folder_together(
+    run_here: RunHere, pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
     video = tmp_path / "clip.avi"
-    made = [sys.executable, "-m", "upscaler", "video", pairs[0], video, "--method", "nearest"]
-    subprocess.run(made, check=True, capture_output=True, timeout=120)
+    assert run_here("video", pairs[0], video, "--method", "nearest").returncode == 0
     out = tmp_path / "out"
-    done = compare(video, pairs[0], "--out", out, "--method", "bicubic", "--scale", "1.3")
+    done = run_here(
+        "compare", video, pairs[0], "--out", out, "--method", "bicubic", "--scale", "1.3"
+    )
     assert done.returncode == 0, done.stderr
     assert "6 frames at 1.3x" in done.stdout
     report = json.loads((out / "report.json").read_text())
@@ -50,10 +59,13 @@ def test_a_video_and_a_folder_together(pairs: tuple[Path, Path], tmp_path: Path)
     assert names[-1] == "2-low/002"
 
 
-def test_what_was_left_out_is_said(pairs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_was_left_out_is_said(
+    run_here: RunHere, pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
     (pairs[0] / "001.png").write_bytes(b"")
     out = tmp_path / "out"
-    done = compare(pairs[0], "--native", pairs[1], "--out", out, *METHODS[4:], "--keep-going")
+    given = [pairs[0], "--native", pairs[1], "--out", out, *METHODS[4:], "--keep-going"]
+    done = run_here("compare", *given)
     assert done.returncode == 1
     assert "2 frames" in done.stdout
     (line,) = done.stderr.splitlines()
@@ -77,18 +89,34 @@ def test_what_was_left_out_is_said(pairs: tuple[Path, Path], tmp_path: Path) -> 
         (["{low}", "--method", "fsr1:limiter=9"], "unknown limiter '9'"),
         (["{low}", "--method", "nis", "--scale", "3"], "nis"),
         (["{low}", "--engine", "cuda"], "unknown engine 'cuda'"),
-        (["{text}"], "{text} is not a video"),
-        (["{damaged}"], "{damaged}/a.png is not an image"),
-        (["{floats}"], "a.tif holds floats from -1 to 2"),
         (["{tiny}", "--native", "{tiny}"], "a: SSIM needs 11x11 pixels, not 5x5"),
     ],
 )
 def test_an_error_is_one_line(
-    pairs: tuple[Path, Path], tmp_path: Path, arguments: list[str], words: str
+    run_here: RunHere, pairs: tuple[Path, Path], arguments: list[str], words: str
 ) -> None:
-    import cv2
-    import numpy as np
+    assert_refused(partial(run_here, "compare"), pairs, arguments, words)
 
+
+# OpenCV reads how loud it may be when it is loaded.
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{text}"], "{text} is not a video"),
+        (["{damaged}"], "{damaged}/a.png is not an image"),
+        (["{floats}"], "a.tif holds floats from -1 to 2"),
+    ],
+)
+def test_an_error_of_a_process_is_one_line(
+    pairs: tuple[Path, Path], arguments: list[str], words: str
+) -> None:
+    assert_refused(compare, pairs, arguments, words)
+
+
+def assert_refused(
+    run: RunHere, pairs: tuple[Path, Path], arguments: list[str], words: str
+) -> None:
+    tmp_path = pairs[0].parent
     folders = {name: tmp_path / name for name in ("other", "wrong", "damaged", "floats", "tiny")}
     for folder in folders.values():
         folder.mkdir()
@@ -104,7 +132,7 @@ def test_an_error_is_one_line(
     given = [argument.format(**names) for argument in arguments]
     if "--method" not in given:
         given += ["--method", "bicubic"]
-    done = compare(*given, "--out", tmp_path / "out")
+    done = run(*given, "--out", tmp_path / "out")
     assert done.returncode == 2, done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith("upscaler: ")

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from protocol.errors import UpscalerError
 from upscaler.cli.conformance import run
 
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 DRIVER = shlex.join([sys.executable, "-m", "upscaler.conformance.driver"])
 PROGRAM = """
 from upscaler.conformance.driver import Driver, main
@@ -65,8 +67,8 @@ def test_a_driver_that_listens_is_connected_to() -> None:
     assert done.stdout.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
 
 
-def test_the_cases_are_listed() -> None:
-    done = conformance("--list", "--case", "killed")
+def test_the_cases_are_listed(run_here: RunHere) -> None:
+    done = run_here("conformance", "--list", "--case", "killed")
     assert done.returncode == 0
     assert done.stdout.split()[0] == "killed"
     assert "SERVICE_LOST" in done.stdout
@@ -99,7 +101,7 @@ def test_what_cannot_be_run_is_said(
     assert str(caught.value).startswith(words)
 
 
-def test_what_cannot_be_run_is_one_line_and_exit_code_2() -> None:
-    done = conformance("--command", "./no")
+def test_what_cannot_be_run_is_one_line_and_exit_code_2(run_here: RunHere) -> None:
+    done = run_here("conformance", "--command", "./no")
     assert done.returncode == 2
     assert done.stderr == "upscaler: cannot run ./no: No such file or directory; see --command\n"

@@ -10,38 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from upscaler.bench.latency.results import read_run
-from upscaler.cli.main import app
-from upscaler.cli.running import run
 
 COMMAND = (sys.executable, "-m", "upscaler", "bench", "latency")
-Latency = Callable[..., "Done"]
+Latency = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--targets", "128x72", "--scale", "2", "--frames", "10", "--rounds", "1")
 
 
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def latency(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def latency(run_here: Latency) -> Latency:
     """Run the command in this process; the service it starts is another all the same."""
-
-    def run_here(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            run(app, "upscaler", ["bench", "latency", *map(str, arguments)])
-        stdout, stderr = capfd.readouterr()
-        return Done(int(ended.value.code or 0), stdout, stderr)
-
-    return run_here
+    return partial(run_here, "bench", "latency")
 
 
 def test_a_run_with_budgets(latency: Latency, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -15,30 +16,14 @@ from upscaler.bench.latency.options import Options
 from upscaler.bench.latency.plan import make_plan
 from upscaler.bench.latency.results import Run, write_run
 from upscaler.bench.latency.source import synthetic_source
-from upscaler.cli.main import app
-from upscaler.cli.running import run
 
-Bench = Callable[..., "Done"]
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
+Bench = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def bench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def bench(run_here: Bench) -> Bench:
     """Run a command of `upscaler bench` in this process."""
-
-    def run_here(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            run(app, "upscaler", ["bench", *map(str, arguments)])
-        stdout, stderr = capsys.readouterr()
-        return Done(int(ended.value.code or 0), stdout, stderr)
-
-    return run_here
+    return partial(run_here, "bench")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from upscaler.models.library import Model, find_model
 
 pytest.importorskip("onnxruntime_qnn", reason="the wheel exists for Snapdragon and x86_64 only")
 
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 EMULATED = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -34,13 +36,22 @@ def upscaler_npu(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def certify(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return upscaler_npu("certify", "--size", "64x36", *arguments)
+@pytest.fixture
+def npu_here(run_here: RunHere) -> RunHere:
+    """Run a command of `upscaler npu` in this process."""
+    return partial(run_here, "npu")
+
+
+@pytest.fixture
+def certify(npu_here: RunHere) -> RunHere:
+    """Certify for frames of 64x36 in this process."""
+    return partial(npu_here, "certify", "--size", "64x36")
 
 
 def test_a_method_as_text_and_as_json(tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
-    done = certify("--model", "quicksrnet-small", "--scale", "1.5", "--out", out)
+    given = ("certify", "--size", "64x36", "--out", out)
+    done = upscaler_npu(*given, "--model", "quicksrnet-small", "--scale", "1.5")
     assert done.returncode == 0, done.stderr
     assert "4 Conv2d, 1 DepthToSpace and nothing else; no node on the CPU" in done.stdout
     found = msgspec.json.decode(out.read_bytes(), type=Certificate)
@@ -58,7 +69,7 @@ def test_a_method_as_text_and_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not EMULATED, reason="an NPU is not emulated")
-def test_emulated_is_said_wherever_it_matters(tmp_path: Path) -> None:
+def test_emulated_is_said_wherever_it_matters(certify: RunHere, tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
     shown = certify("--model", "quicksrnet-small-x2", "--format", "bgra8", "--out", out).stdout
     assert "emulated on the CPU" in shown
@@ -71,13 +82,13 @@ def test_emulated_is_said_wherever_it_matters(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not EMULATED, reason="an NPU is the chip it is")
-def test_the_emulated_chip_can_be_chosen() -> None:
+def test_the_emulated_chip_can_be_chosen(certify: RunHere) -> None:
     shown = certify("--model", "quicksrnet-small", "--npu", "soc=8 elite,vtcm_mb=4").stdout
     assert "SM8750 (Snapdragon 8 Elite)" in shown
     assert "HTP v79, emulated" in shown
 
 
-def test_a_file_is_certified(make_model: Callable[..., Model]) -> None:
+def test_a_file_is_certified(certify: RunHere, make_model: Callable[..., Model]) -> None:
     done = certify("--model", make_model(Fraction(3)).path, "--scale", "3")
     assert done.returncode == 0, done.stderr
     assert "64x36 to 192x108 rgb8" in done.stdout
@@ -98,15 +109,23 @@ def test_a_file_is_certified(make_model: Callable[..., Model]) -> None:
         ([], "Missing option '--model'"),
     ],
 )
-def test_an_error_is_one_line(arguments: list[str], words: str) -> None:
+def test_an_error_is_one_line(certify: RunHere, arguments: list[str], words: str) -> None:
     done = certify(*arguments)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert words in line
 
 
-def test_chips_are_listed() -> None:
-    done = upscaler_npu("socs")
+def test_an_error_of_a_process_is_one_line() -> None:
+    """The library that emulates would write to it, too."""
+    done = upscaler_npu("certify", "--model", "quicksrnet-small-x2-float")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "quantised models only, and quicksrnet-small" in line
+
+
+def test_chips_are_listed(npu_here: RunHere) -> None:
+    done = npu_here("socs")
     assert done.returncode == 0
     for soc in SOCS:
         (line,) = [line for line in done.stdout.splitlines() if f" {soc.code} " in line]
@@ -115,7 +134,7 @@ def test_chips_are_listed() -> None:
 
 
 @pytest.mark.skipif(not EMULATED, reason="contexts are compiled on x86_64")
-def test_contexts_for_chips_sizes_and_formats(tmp_path: Path) -> None:
+def test_contexts_for_chips_sizes_and_formats(npu_here: RunHere, tmp_path: Path) -> None:
     out = tmp_path / "new" / "contexts"
     model = ["--model", "quicksrnet-small", "--scale", "1.5", "--out", out]
     first = upscaler_npu(
@@ -123,7 +142,7 @@ def test_contexts_for_chips_sizes_and_formats(tmp_path: Path) -> None:
     )
     assert first.returncode == 0, first.stderr
     both = ["--soc", "8 gen 2,8 elite", "--together"]
-    second = upscaler_npu("compile", *model, "--sizes", "64x32", *both)
+    second = npu_here("compile", *model, "--sizes", "64x32", *both)
     assert second.returncode == 0, second.stderr
     assert "SM8550 (Snapdragon 8 Gen 2) v73, SM8750 (Snapdragon 8 Elite) v79" in second.stdout
     entries = read_manifest(out).entries
@@ -165,7 +184,7 @@ def test_contexts_for_chips_sizes_and_formats(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_compiled_is_one_line(
-    tmp_path: Path, arguments: list[str], words: str
+    npu_here: RunHere, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     (tmp_path / "file").touch()
     given = {
@@ -175,7 +194,7 @@ def test_what_cannot_be_compiled_is_one_line(
         "--out": str(tmp_path / "out"),
     }
     given[arguments[0]] = arguments[1].format(file=tmp_path / "file")
-    done = upscaler_npu("compile", *(part for pair in given.items() for part in pair))
+    done = npu_here("compile", *(part for pair in given.items() for part in pair))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert words.format(file=tmp_path / "file") in line

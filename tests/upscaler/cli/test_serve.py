@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -63,7 +66,14 @@ def test_contexts_are_served_and_nothing_else_is_compiled(contexts: Path) -> Non
     ],
 )
 def test_what_cannot_be_served_is_said_before_it_listens(
-    contexts: Path, arguments: list[str], words: str
+    run_here: Callable[..., CompletedProcess[str]],
+    contexts: Path,
+    arguments: list[str],
+    words: str,
 ) -> None:
-    with pytest.raises(ServiceError, match=words):
-        ServiceProcess([argument.format(contexts=contexts) for argument in arguments])
+    given = [argument.format(contexts=contexts) for argument in arguments]
+    # Should it listen after all, it ends: there is no stdin here.
+    done = run_here("serve", "--bind", "tcp://127.0.0.1:*", "--until-stdin-closes", *given)
+    assert done.returncode == 2
+    assert "listening" not in done.stdout
+    assert re.search(words, done.stderr)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from upscaler.engines.contexts import Entry, Purpose, make_entry
 from upscaler.engines.socs import find_soc
+from upscaler.models.library import Model
 
 MakePurpose = Callable[..., Purpose]
 MakeContext = Callable[..., Entry]
@@ -23,6 +25,21 @@ def picture() -> np.ndarray:
     blocks = random.integers(0, 256, (4, 8, 4), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     ramp = np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None]
     return np.where(random.random((32, 64, 1)) < 0.3, ramp, blocks).astype(np.uint8)
+
+
+@pytest.fixture
+def turned() -> Callable[[Model], Model]:
+    """Make rows and columns of a model change places at both ends; returns the model."""
+
+    def turn(model: Model) -> Model:
+        proto = model.proto()
+        for node in proto.graph.node:
+            if node.op_type == "Transpose":
+                node.attribute[0].ints[:] = [0, 3, 2, 1]
+        onnx.save_model(proto, model.path)
+        return model
+
+    return turn
 
 
 @pytest.fixture
