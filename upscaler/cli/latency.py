@@ -25,8 +25,9 @@ from upscaler.bench.latency.source import MOST_FRAMES, Source, clip_source, synt
 from upscaler.cli.running import Interrupted
 from upscaler.console import console, table
 
-SHOWN_S = 0.5
-"""Between two looks at the progress: drawing it takes milliseconds."""
+SHOWN_S = 1.5
+"""Between two looks at the progress: drawing it takes longer than all else that is done between two
+frames, so fewer than half of the slowest, 0.6 s each, may be followed by it."""
 
 
 def run(

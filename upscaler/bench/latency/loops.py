@@ -8,8 +8,8 @@ meant for: a slow moment delays every frame that was due in it, and hides none (
 omission").
 
 In both, pixels are written into the frame's slot before its time, as a game renders there; that is
-not part of the latency. Between the last millisecond and the frame's time the thread spins: a sleep
-ends when the kernel likes. Garbage is collected before and after, not in between.
+not part of the latency. Shortly before the frame's time the thread spins: a sleep ends when the
+kernel likes. Garbage is collected before and after, not in between.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ LEAD_NS = 20 * MS
 """From the start of an open loop to its first frame."""
 AWAKE_NS = MS // 2
 """Before its time a frame is waited for awake."""
+ALONE_NS = 4 * MS
+"""The same when none is in flight: the service, which waits as well, loses nothing by it."""
 POLL_NS = 12 * MS // 10
 """The shortest wait for a result that may end late by its rounding up to whole milliseconds."""
 SLACK_NS = 6 * MS
@@ -204,7 +206,8 @@ class _OpenLoop:
     def _wait(self, until_ns: int) -> None:
         """Return at `until_ns`, as exactly as can be; results that come meanwhile are collected."""
         self._collect(until_ns)
-        left_ns = until_ns - time.perf_counter_ns() - AWAKE_NS
+        awake_ns = AWAKE_NS if self._out else ALONE_NS
+        left_ns = until_ns - time.perf_counter_ns() - awake_ns
         if left_ns > 0:
             time.sleep(left_ns / NS)
         while time.perf_counter_ns() < until_ns:
