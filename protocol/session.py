@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from protocol.errors import ErrorCode, ProtocolError, ServiceError
-from protocol.frames import PixelFormat, Size, upscaled_size
+from protocol.frames import upscaled_size
+from protocol.geometry import Geometry
 from protocol.messages import (
     INLINE_SLOT,
     Bye,
@@ -62,7 +63,7 @@ class ServiceSession:
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
         self.in_flight: dict[int, int] = {}
-        self._frames: _Geometry | None = None
+        self._frames: Geometry | None = None
         self._last_frame_id = 0
 
     def receive_message(
@@ -107,7 +108,7 @@ class ServiceSession:
         self.state = next_state(self.state, Event.WELCOME)
         assert self.hello is not None
         self.welcome = welcome
-        self._frames = _Geometry(self.hello.size, self.hello.pixel_format)
+        self._frames = Geometry(self.hello.size, self.hello.pixel_format)
         return [encode(welcome)]
 
     def refusal_to_send(self, error: Failure, sentence: str) -> list[bytes]:
@@ -204,7 +205,7 @@ class ClientSession:
         self.hello: Hello | None = None
         self.welcome: Welcome | None = None
         self.in_flight: dict[int, int] = {}
-        self._results: _Geometry | None = None
+        self._results: Geometry | None = None
         self.last_frame_id = last_frame_id
 
     @property
@@ -263,7 +264,7 @@ class ClientSession:
             state = next_state(self.state, Event.WELCOME)
             self._check_welcome(message)
             self.state, self.welcome = state, message
-            self._results = _Geometry(message.upscaled, message.pixel_format)
+            self._results = Geometry(message.upscaled, message.pixel_format)
             return message
         if isinstance(message, Result):
             return self._receive_result(message, parts[1:])
@@ -343,11 +344,6 @@ def failure_of(error: Exception, *, frame_id: int = 0) -> tuple[Failure, str]:
     return Failure(code=code, frame_id=identity), str(error) or type(error).__name__
 
 
-def max_stride(row_bytes: int) -> int:
-    """Longest stride for rows of `row_bytes`: rows may be padded, memory may not be wasted."""
-    return 2 * row_bytes + 256
-
-
 def _received_load(load: Load, rest: Sequence[Bytes]) -> ReceivedLoad:
     if len(rest) != 1 or not 0 < len(rest[0]) <= MAX_SENTENCE_BYTES:
         msg = f"LOAD needs the model's name or file as its second part, {MAX_SENTENCE_BYTES} bytes"
@@ -373,29 +369,3 @@ def _inline_pixels(message: Frame | Result, rest: Sequence[Bytes]) -> memoryview
         )
         raise ProtocolError(msg, code=code, frame_id=identity)
     return pixels
-
-
-class _Geometry:
-    """Which frames, or results, a session takes."""
-
-    def __init__(self, size: Size, pixel_format: PixelFormat) -> None:
-        self._size, self._format = size, pixel_format
-        self._row = size.width * pixel_format.channels
-        self._longest = max_stride(self._row)
-
-    def check(self, message: Frame | Result) -> None:
-        """Refuse numbers that nobody may size an allocation or a view by."""
-        identity, stride = message.frame_id, message.stride
-        if message.size != self._size or message.pixel_format is not self._format:
-            msg = (
-                f"frame {identity} is {message.size} {message.pixel_format.label}, but the session "
-                f"is {self._size} {self._format.label}"
-            )
-        elif not self._row <= stride <= self._longest:
-            msg = (
-                f"frame {identity} has a stride of {stride} bytes; for rows of {self._size.width} "
-                f"pixels {self._format.label} it may be {self._row} to {self._longest}"
-            )
-        else:
-            return
-        raise ProtocolError(msg, code=ErrorCode.PIXELS_MISMATCH, frame_id=identity)

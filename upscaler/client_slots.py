@@ -15,8 +15,8 @@ import numpy as np
 
 from protocol.errors import BadRequestError, ErrorCode, ServiceError
 from protocol.frames import Size
+from protocol.geometry import max_stride
 from protocol.messages import Result, Welcome
-from protocol.session import max_stride
 from protocol.slots import (
     SlotEvent,
     SlotState,

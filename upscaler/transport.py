@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-import select
+import selectors
 import socket
 import stat
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -143,7 +143,9 @@ class RouterTransport:
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.settimeout(0)
-        self._wait = _waiting(int(self._socket.get(zmq.FD)), self._woken.fileno())
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(int(self._socket.get(zmq.FD)), selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
 
     def wake(self) -> None:
         """Make `wait` return. May be called from any thread, or from a signal handler."""
@@ -159,10 +161,11 @@ class RouterTransport:
         ZeroMQ's descriptor tells of changes alone. Whoever calls one while another thread is in
         here must look at `readable` afterwards, and `wake` that thread if there is something.
         """
-        if self._wait(timeout_s):
-            # One that is left behind would make every later wait return at once.
-            with suppress(BlockingIOError):
-                self._woken.recv(WAKES)
+        for key, _ in self._selector.select(timeout_s):
+            if key.fileobj is self._woken:
+                # One that is left behind would make every later wait return at once.
+                with suppress(BlockingIOError):
+                    self._woken.recv(WAKES)
 
     @property
     def readable(self) -> bool:
@@ -201,6 +204,7 @@ class RouterTransport:
 
     def close(self, *, linger_s: float = 1.0) -> None:
         """Send what is queued, for at most `linger_s`, and free the endpoint."""
+        self._selector.close()
         self._waker.close()
         self._woken.close()
         self._socket.close(linger=int(linger_s * 1000))
@@ -318,21 +322,6 @@ def _close_dealer(context: Any, zmq_socket: Any, monitor: Any, linger_s: float) 
     monitor.close(linger=0)
     zmq_socket.close(linger=int(linger_s * 1000))
     context.term()
-
-
-def _waiting(messages: int, wakes: int) -> Callable[[float], bool]:
-    """Return what sleeps for so many seconds, or until one of two descriptors can be read from.
-
-    It says whether `wakes` can. `selectors` would do, and take three times as long.
-    """
-    if not hasattr(select, "poll"):  # Windows
-        return lambda timeout_s: wakes in select.select([messages, wakes], [], [], timeout_s)[0]
-    polled = select.poll()
-    for descriptor in (messages, wakes):
-        polled.register(descriptor, select.POLLIN)
-    return lambda timeout_s: any(
-        descriptor == wakes for descriptor, _ in polled.poll(math.ceil(timeout_s * 1000))
-    )
 
 
 def _may(zmq_socket: Any, event: int) -> bool:

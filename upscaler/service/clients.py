@@ -8,8 +8,9 @@ from typing import Protocol
 
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.frames import upscaled_size
+from protocol.geometry import max_stride
 from protocol.messages import Delivery, Transport
-from protocol.session import ServiceSession, max_stride
+from protocol.session import ServiceSession
 from protocol.slots import result_slot_bytes, slot_bytes, slot_count
 from upscaler.contract import Request
 from upscaler.service.jobs import Rescue
